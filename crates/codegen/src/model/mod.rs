@@ -3,7 +3,6 @@
 use crate::device::*;
 use crate::problem::*;
 use miette::SourceSpan;
-use serde::Serialize;
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelFile {
     pub models: Vec<Model>,
@@ -48,17 +47,6 @@ pub struct Matmul {
     pub shape: Shape,
     pub epilogue: Epilogue,
     pub count: u64,
-}
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub struct Shape {
-    pub m: usize,
-    pub k: usize,
-    pub n: usize,
-}
-impl std::fmt::Display for Shape {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}×{}×{}", self.m, self.k, self.n)
-    }
 }
 impl ModelFile {
     pub fn problems(&self, p: Vec<Problem>) -> Problems {

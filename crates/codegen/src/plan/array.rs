@@ -11,8 +11,9 @@
 //! channels of a core are taken.
 
 use serde::Serialize;
+use tilewright_kernel::Loops;
 
-use crate::device::{Device, MicroTile, Precision, Tile, TileKind};
+use crate::device::{self, Device, MicroTile, Precision, Shape, Tile, TileKind};
 
 /// Element type of a buffer, by MLIR's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -216,6 +217,8 @@ pub enum Argument {
     Accumulators,
     /// The runtime parameter [`Parameters::epilogue`].
     Epilogue,
+    /// The index of the K tile that the loop over [`Trips::KTiles`] is at.
+    KTile,
 }
 
 /// One step of a core program, which repeats for ever: wait for `go`, read the runtime parameters,
@@ -315,9 +318,8 @@ pub const PARAMETER_WORDS: usize = 4;
 /// Names of the core kernel's functions for one device, precision and tile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Symbols {
-    /// Sets the accumulators to zero.
-    pub zero: String,
-    /// Adds one product of tiles to the accumulators.
+    /// Adds one product of tiles to the accumulators; the product of K tile 0 replaces them, which
+    /// saves a pass that sets them to zero.
     pub matmul: String,
     /// Scales, adds the bias, applies the activation and narrows to bf16.
     pub epilogue: String,
@@ -343,7 +345,7 @@ impl Layout {
     pub fn new(device: Device, precision: Precision, tile: Tile) -> Self {
         let micro = device.micro_tile(precision);
         let mut layout = Self { device, precision, tile, micro, c_depth: 2 };
-        if layout.core_bytes() > Device::limits(TileKind::Core).memory {
+        if layout.core_bytes() > device::limits(TileKind::Core).memory {
             layout.c_depth = 1;
         }
         layout
@@ -380,6 +382,21 @@ impl Layout {
         if self.a_has_parameters() { 8 * self.tile.n } else { 4 * self.tile.n }
     }
 
+    /// The loop counts of a shape.
+    pub const fn loops(&self, shape: Shape) -> Loops {
+        Loops::new(self.device, self.tile, shape)
+    }
+
+    /// Objects of A per output tile: the K tiles and the parameter tile.
+    pub const fn a_tiles(&self, loops: &Loops) -> usize {
+        loops.k_tiles + self.a_has_parameters() as usize
+    }
+
+    /// Objects of B per output tile: the K tiles and the parameter tile.
+    pub const fn b_tiles(&self, loops: &Loops) -> usize {
+        loops.k_tiles + 1
+    }
+
     /// Data memory that a core needs, with its stack, in bytes.
     pub const fn core_bytes(&self) -> usize {
         let inputs = 2 * (self.a_elements() + self.b_elements()) * self.precision.bytes();
@@ -391,11 +408,7 @@ impl Layout {
     pub fn symbols(&self) -> Symbols {
         let Tile { m, k, n } = self.tile;
         let id = format!("{}_{}_{m}x{k}x{n}", self.device, self.precision);
-        Symbols {
-            zero: format!("zero_{id}"),
-            matmul: format!("matmul_{id}"),
-            epilogue: format!("epilogue_{id}"),
-        }
+        Symbols { matmul: format!("matmul_{id}"), epilogue: format!("epilogue_{id}") }
     }
 
     /// The column whose shim and memtile carry A for a row of cores: spread over the array.
@@ -540,8 +553,7 @@ impl Layout {
         }
         epilogue.extend([b.clone(), c, "i32".to_owned()]);
         vec![
-            Function { name: symbols.zero.clone(), arguments: vec![acc.clone()] },
-            Function { name: symbols.matmul.clone(), arguments: vec![a, b, acc] },
+            Function { name: symbols.matmul.clone(), arguments: vec![a, b, acc, "i32".to_owned()] },
             Function { name: symbols.epilogue.clone(), arguments: epilogue },
         ]
     }
@@ -573,7 +585,7 @@ impl Layout {
         let call =
             |function: &str, arguments| Step::Call { function: function.to_owned(), arguments };
 
-        let matmul = vec![object(&a), object(&b), Argument::Accumulators];
+        let matmul = vec![object(&a), object(&b), Argument::Accumulators, Argument::KTile];
         let mut multiply = vec![acquire(&a, Port::Consume), acquire(&b, Port::Consume)];
         multiply.push(call(&symbols.matmul, matmul));
         multiply.extend([release(&a, Port::Consume), release(&b, Port::Consume)]);
@@ -586,8 +598,7 @@ impl Layout {
         epilogue.extend(parameters.iter().map(|fifo| object(fifo)));
         epilogue.extend([object(&c), Argument::Epilogue]);
 
-        let mut body = vec![call(&symbols.zero, vec![Argument::Accumulators])];
-        body.push(Step::Loop { trips: Trips::KTiles, body: multiply });
+        let mut body = vec![Step::Loop { trips: Trips::KTiles, body: multiply }];
         body.extend(parameters.iter().map(|fifo| acquire(fifo, Port::Consume)));
         body.push(acquire(&c, Port::Produce));
         body.push(call(&symbols.epilogue, epilogue));

@@ -6,11 +6,10 @@
 //! The prediction of a core's rate is held against that paper's measurements in this file's tests.
 
 use serde::Serialize;
+use tilewright_kernel::Loops;
 
 use super::array::{Element, Layout};
-use super::sequence::Loops;
-use crate::device::{Device, Epilogue, Precision, Tile};
-use crate::model::Shape;
+use crate::device::{self, Device, Epilogue, Precision, Shape, Tile};
 
 /// Bytes that a stream moves per cycle.
 const STREAM_BYTES: f64 = 4.0;
@@ -76,15 +75,15 @@ pub struct Cost {
 impl Cost {
     /// Predicts one run of a shape.
     pub fn new(layout: &Layout, shape: Shape, epilogue: Epilogue) -> Self {
-        let loops = Loops::new(layout, shape);
-        let padded = loops.padded(layout);
+        let loops = layout.loops(shape);
+        let padded = loops.padded(layout.device, layout.tile);
         let device = layout.device;
-        let costs = device.costs();
+        let costs = device::costs(device);
         let element = layout.precision.bytes() as u64;
         let tiles = loops.output_tiles() as u64;
         let tile_bytes = |elements: usize, count: usize| elements as u64 * count as u64 * element;
-        let a_tile = tile_bytes(layout.a_elements(), loops.a_tiles(layout));
-        let b_tile = tile_bytes(layout.b_elements(), loops.b_tiles());
+        let a_tile = tile_bytes(layout.a_elements(), layout.a_tiles(&loops));
+        let b_tile = tile_bytes(layout.b_elements(), layout.b_tiles(&loops));
         let c_tile = (layout.c_elements() * Element::Bf16.bytes() * Device::ROWS) as u64;
         let a_bytes = a_tile * tiles * Device::ROWS as u64;
         let b_bytes = b_tile * tiles * device.columns() as u64;
@@ -107,7 +106,8 @@ impl Cost {
             bound = Bound::Launch;
         }
         let macs = shape.m as f64 * shape.k as f64 * shape.n as f64;
-        let peak = device.peak_macs(layout.precision) * device.cores() as f64 * costs.clock_mhz;
+        let peak =
+            device::peak_macs(device, layout.precision) * device.cores() as f64 * costs.clock_mhz;
         Self {
             a_bytes,
             b_bytes,
@@ -122,10 +122,8 @@ impl Cost {
 
 /// Cycles of a core for one output tile.
 fn output_tile_cycles(layout: &Layout, loops: &Loops, epilogue: Epilogue) -> f64 {
-    let costs = layout.device.costs();
-    let zero = layout.c_elements() as f64 * 4.0 / costs.store_bytes;
     let k_tile = matmul_cycles(layout) + LOOP_CYCLES;
-    zero + loops.k_tiles as f64 * k_tile + epilogue_cycles(layout, epilogue)
+    loops.k_tiles as f64 * k_tile + epilogue_cycles(layout, epilogue)
 }
 
 /// Cycles of one tile's matmul: four micro-tiles at a time at the peak rate, and their sums loaded
@@ -134,8 +132,8 @@ pub fn matmul_cycles(layout: &Layout) -> f64 {
     let (Tile { m, k, n }, micro) = (layout.tile, layout.micro);
     let passes = (m / (2 * micro.r)) * (n / (2 * micro.t));
     let macs = (4 * micro.r * micro.t * k) as f64;
-    let multiply = macs / layout.device.peak_macs(layout.precision);
-    let sums = (4 * micro.r * micro.t * 4) as f64 / layout.device.costs().store_bytes;
+    let multiply = macs / device::peak_macs(layout.device, layout.precision);
+    let sums = (4 * micro.r * micro.t * 4) as f64 / device::costs(layout.device).store_bytes;
     passes as f64 * (multiply + sums)
 }
 

@@ -10,7 +10,7 @@ use super::array::{Argument, Array, At, Core, Dimension, Fifo, Layout, Port, Ste
 use super::sequence::{Command, HostBuffer, Sequence, Transfer};
 use super::usage::Usage;
 use crate::device::{
-    CORE_BANK, Device, MAX_HOST_BYTES, MAX_ITERATION, MAX_RUNS, TASK_QUEUE, TileKind,
+    self, CORE_BANK, MAX_HOST_BYTES, MAX_ITERATION, MAX_RUNS, TASK_QUEUE, TileKind,
 };
 
 /// A rule, by what it protects.
@@ -160,7 +160,7 @@ pub fn check_array(array: &Array) -> Vec<Violation> {
 
 fn check_usage(at: At, usage: &Usage, found: &mut Vec<Violation>) {
     let kind = at.kind();
-    let limits = Device::limits(kind);
+    let limits = device::limits(kind);
     if kind != TileKind::Shim && usage.memory > limits.memory {
         let rule = if kind == TileKind::Core { Rule::CoreMemory } else { Rule::MemtileMemory };
         found.push(violation(
@@ -252,7 +252,7 @@ struct Strides<'a> {
 
 impl Strides<'_> {
     fn check(&self, dimensions: &[Dimension], found: &mut Vec<Violation>) {
-        let limits = Device::limits(self.at.kind());
+        let limits = device::limits(self.at.kind());
         let name = self.name;
         let most = limits.dimensions + usize::from(self.iterates && limits.iteration);
         if dimensions.len() > most {
@@ -304,7 +304,7 @@ impl Strides<'_> {
         found: &mut Vec<Violation>,
     ) {
         let Dimension { size, stride } = dimension;
-        let (name, step) = (self.name, Device::limits(self.at.kind()).step);
+        let (name, step) = (self.name, device::limits(self.at.kind()).step);
         let unit = inner && stride == 1;
         if size > 1 && stride == 0 && !iteration {
             found.push(violation(
@@ -718,7 +718,7 @@ fn check_queue(
             "take a larger m, so that there are fewer blocks, or wait for an earlier task first",
         ));
     }
-    let most = Device::limits(TileKind::Shim).descriptors;
+    let most = device::limits(TileKind::Shim).descriptors;
     if descriptors > most {
         found.push(violation(
             Rule::Descriptors,

@@ -16,14 +16,15 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::device::Epilogue;
-use crate::model::{Matmul, Model, ModelFile, Shape, Target, TileChoice};
+use crate::device::{Epilogue, Shape};
+use crate::model::{Matmul, Model, ModelFile, Target, TileChoice};
 use crate::problem::{Problem, Problems};
 use array::{Array, Layout};
 use cost::Cost;
 use limits::{Rule, Violation};
-use sequence::{Loops, Sequence, sequence_name};
+use sequence::{Sequence, sequence_name};
 use tile::Load;
+use tilewright_kernel::Loops;
 
 /// All designs of a model file.
 #[derive(Debug, Clone, PartialEq)]
@@ -171,13 +172,13 @@ fn load(matmul: &Matmul) -> Load {
 }
 
 fn kernel(file: &ModelFile, layout: &Layout, matmul: &Matmul) -> Kernel {
-    let loops = Loops::new(layout, matmul.shape);
+    let loops = layout.loops(matmul.shape);
     Kernel {
         op: file.ops[matmul.op].name.clone(),
         length: matmul.length,
         count: matmul.count,
         shape: matmul.shape,
-        padded: loops.padded(layout),
+        padded: loops.padded(layout.device, layout.tile),
         epilogue: matmul.epilogue,
         loops,
         sequence: sequence_name(matmul.shape, matmul.epilogue),

@@ -12,56 +12,9 @@
 use serde::Serialize;
 
 use super::array::{Dimension, Element, Layout, Parameters};
-use crate::device::{Device, Epilogue, MAX_ITERATION, TASK_QUEUE, Tile};
-use crate::model::Shape;
+use tilewright_kernel::Loops;
 
-/// Loop counts of one shape on one layout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Loops {
-    /// Tiles of K.
-    pub k_tiles: usize,
-    /// Blocks of `4·m` rows.
-    pub row_blocks: usize,
-    /// Blocks of `columns·n` columns.
-    pub column_blocks: usize,
-}
-
-impl Loops {
-    /// How often the array has to go round for a shape; the last block may be padding in part.
-    pub fn new(layout: &Layout, shape: Shape) -> Self {
-        let Tile { m, k, n } = layout.tile;
-        Self {
-            k_tiles: shape.k.div_ceil(k),
-            row_blocks: shape.m.div_ceil(m * Device::ROWS),
-            column_blocks: shape.n.div_ceil(n * layout.device.columns()),
-        }
-    }
-
-    /// Output tiles of each core.
-    pub const fn output_tiles(&self) -> usize {
-        self.row_blocks * self.column_blocks
-    }
-
-    /// The shape that the array runs.
-    pub const fn padded(&self, layout: &Layout) -> Shape {
-        let Tile { m, k, n } = layout.tile;
-        Shape {
-            m: self.row_blocks * m * Device::ROWS,
-            k: self.k_tiles * k,
-            n: self.column_blocks * n * layout.device.columns(),
-        }
-    }
-
-    /// Tiles of A per output tile, with the parameter tile.
-    pub const fn a_tiles(&self, layout: &Layout) -> usize {
-        self.k_tiles + layout.a_has_parameters() as usize
-    }
-
-    /// Tiles of B per output tile, with the parameter tile.
-    pub const fn b_tiles(&self) -> usize {
-        self.k_tiles + 1
-    }
-}
+use crate::device::{Device, Epilogue, MAX_ITERATION, Shape, TASK_QUEUE, Tile};
 
 /// A host buffer that a sequence is run with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -143,12 +96,12 @@ const C: usize = 2;
 impl Sequence {
     /// Plans the sequence of a shape.
     pub fn new(layout: &Layout, shape: Shape, epilogue: Epilogue) -> Self {
-        let loops = Loops::new(layout, shape);
-        let padded = loops.padded(layout);
+        let loops = layout.loops(shape);
+        let padded = loops.padded(layout.device, layout.tile);
         let columns = layout.device.columns();
         let input = Element::input(layout.precision);
-        let a_panel = loops.a_tiles(layout) * layout.a_elements();
-        let b_panel = loops.column_blocks * loops.b_tiles() * layout.b_elements();
+        let a_panel = layout.a_tiles(&loops) * layout.a_elements();
+        let b_panel = loops.column_blocks * layout.b_tiles(&loops) * layout.b_elements();
         let arguments = vec![
             HostBuffer {
                 name: "a",

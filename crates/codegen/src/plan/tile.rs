@@ -4,8 +4,7 @@ use super::array::Layout;
 use super::cost::Cost;
 use super::limits;
 use super::sequence::Sequence;
-use crate::device::{Device, Epilogue, MAX_RUNS, Precision, Tile, TileKind};
-use crate::model::Shape;
+use crate::device::{self, Device, Epilogue, MAX_RUNS, Precision, Shape, Tile, TileKind};
 
 /// A matmul that a tile has to serve, and how often it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +37,7 @@ pub fn pick(device: Device, precision: Precision, loads: &[Load]) -> Option<Layo
 
 /// All tiles of whole micro-tile pairs that fit into a core, in a fixed order.
 fn candidates(device: Device, precision: Precision) -> impl Iterator<Item = Layout> {
-    let memory = Device::limits(TileKind::Core).memory;
+    let memory = device::limits(TileKind::Core).memory;
     let micro = device.micro_tile(precision);
     let fits = move |tile: &Tile| Layout::new(device, precision, *tile).core_bytes() <= memory;
     let (dm, dk, dn) = (2 * micro.r, micro.s, 2 * micro.t);
@@ -74,7 +73,7 @@ pub fn predicted(layout: &Layout, loads: &[Load]) -> f64 {
 fn is_legal(layout: &Layout, loads: &[Load]) -> bool {
     // What most often fails is cheap to see without planning a sequence.
     let blocks_fit = loads.iter().all(|load| {
-        let loops = super::sequence::Loops::new(layout, load.shape);
+        let loops = layout.loops(load.shape);
         loops.row_blocks <= MAX_RUNS && loops.column_blocks <= MAX_RUNS
     });
     if !blocks_fit || !limits::check_layout(layout).is_empty() {

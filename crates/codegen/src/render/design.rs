@@ -206,7 +206,7 @@ enum LineKind<'a> {
     Acquire { value: String, fifo: &'a str, port: Port, count: usize, memref: String },
     Release { fifo: &'a str, port: Port, count: usize },
     Call { function: &'a str, values: String, types: String },
-    Loop { counter: String, trips: &'static str },
+    Loop { counter: &'static str, trips: &'static str, index: Option<&'static str> },
     End,
 }
 
@@ -223,11 +223,11 @@ impl<'a> ProgramWriter<'a> {
         for step in steps {
             match step {
                 Step::Loop { trips, body } => {
-                    let trips = match trips {
-                        Trips::KTiles => "%k_tiles",
-                        Trips::OutputTiles => "%output_tiles",
+                    let (counter, trips, index) = match trips {
+                        Trips::KTiles => ("%k", "%k_tiles", Some("%k_tile")),
+                        Trips::OutputTiles => ("%output_tile", "%output_tiles", None),
                     };
-                    self.push(depth, LineKind::Loop { counter: format!("%i_{depth}"), trips });
+                    self.push(depth, LineKind::Loop { counter, trips, index });
                     self.write(body, depth + 1);
                     self.push(depth, LineKind::End);
                 }
@@ -260,6 +260,7 @@ impl<'a> ProgramWriter<'a> {
                 (format!("%acc_{}", self.id), memref(buffer.elements, buffer.element))
             }
             Argument::Epilogue => ("%epilogue".to_owned(), "i32".to_owned()),
+            Argument::KTile => ("%k_tile".to_owned(), "i32".to_owned()),
         });
         let (values, types): (Vec<String>, Vec<String>) = typed.unzip();
         LineKind::Call { function, values: values.join(", "), types: types.join(", ") }
