@@ -1,0 +1,1 @@
+//! Whisper on AMD NPUs: kernels made by `cargo build`.
