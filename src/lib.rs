@@ -1,1 +1,3 @@
 //! Whisper on AMD NPUs: kernels made by `cargo build`.
+
+pub mod kernels;

@@ -1,10 +1,13 @@
 //! Kernels for AMD NPUs, made by `cargo build`.
 
+mod config;
 pub mod device;
 mod error;
+pub mod files;
 pub mod model;
 pub mod plan;
 pub mod problem;
 pub mod render;
 
+pub use config::{Compiled, Config};
 pub use error::Error;

@@ -14,14 +14,48 @@ mod sealed {
 pub trait Element: sealed::Sealed + Copy + Default + Send + Sync + 'static {
     /// The precision of targets that use it.
     const PRECISION: Precision;
+    /// Narrows a row-major matrix of so many columns. For `i8` each row gets a scale (for
+    /// [`Axis::Rows`]) or each column (for [`Axis::Columns`]); for [`bf16`] there are no scales.
+    fn narrow(values: &[f32], columns: usize, axis: Axis) -> (Box<[Self]>, Box<[f32]>);
     /// Activations of this type without their shape.
     fn activations<'a>(values: &'a [Self], scales: &'a [f32]) -> ActivationsRef<'a>;
     /// Weights of this type without their shape.
     fn weights<'a>(values: &'a [Self], scales: &'a [f32], bias: &'a [f32]) -> WeightsRef<'a>;
 }
 
+/// What a scale belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Axis {
+    /// Each row has its own.
+    Rows,
+    /// Each column has its own.
+    Columns,
+}
+
+/// Symmetric quantisation to −127..=127, to nearest, ties to even.
 impl Element for i8 {
     const PRECISION: Precision = Precision::I8;
+
+    fn narrow(values: &[f32], columns: usize, axis: Axis) -> (Box<[Self]>, Box<[f32]>) {
+        let columns = columns.max(1);
+        let group = |i: usize| match axis {
+            Axis::Rows => i / columns,
+            Axis::Columns => i % columns,
+        };
+        let groups = if axis == Axis::Rows { values.len() / columns } else { columns };
+        let mut scales = vec![0.0_f32; groups].into_boxed_slice();
+        for (i, value) in values.iter().enumerate() {
+            scales[group(i)] = scales[group(i)].max(value.abs());
+        }
+        for scale in &mut scales {
+            // 1 for all zeros, so that nothing divides by zero.
+            *scale = if *scale > 0.0 { *scale / 127.0 } else { 1.0 };
+        }
+        let quantised = |(i, value): (usize, &f32)| {
+            (value / scales[group(i)]).round_ties_even().clamp(-127.0, 127.0) as Self
+        };
+        (values.iter().enumerate().map(quantised).collect(), scales)
+    }
 
     fn activations<'a>(values: &'a [Self], scales: &'a [f32]) -> ActivationsRef<'a> {
         ActivationsRef::I8 { values, scales }
@@ -32,8 +66,13 @@ impl Element for i8 {
     }
 }
 
+/// Rounds to nearest, ties to even.
 impl Element for bf16 {
     const PRECISION: Precision = Precision::Bf16;
+
+    fn narrow(values: &[f32], _: usize, _: Axis) -> (Box<[Self]>, Box<[f32]>) {
+        (values.iter().map(|&value| Self::from_f32(value)).collect(), Box::default())
+    }
 
     fn activations<'a>(values: &'a [Self], _: &'a [f32]) -> ActivationsRef<'a> {
         ActivationsRef::Bf16 { values }
@@ -105,6 +144,20 @@ impl<T: Copy + Default, const ROWS: usize, const COLUMNS: usize> Matrix<T, ROWS,
     }
 }
 
+impl<T: Copy + Default, const ROWS: usize, const COLUMNS: usize> Default
+    for Matrix<T, ROWS, COLUMNS>
+{
+    fn default() -> Self {
+        Self::zeros()
+    }
+}
+
+impl<T, const ROWS: usize, const COLUMNS: usize> AsRef<[T]> for Matrix<T, ROWS, COLUMNS> {
+    fn as_ref(&self) -> &[T] {
+        &self.elements
+    }
+}
+
 impl<T, const ROWS: usize, const COLUMNS: usize> AsMut<[T]> for Matrix<T, ROWS, COLUMNS> {
     fn as_mut(&mut self) -> &mut [T] {
         &mut self.elements
@@ -125,6 +178,12 @@ pub struct Activations<E, const M: usize, const K: usize> {
 }
 
 impl<E: Element, const M: usize, const K: usize> Activations<E, M, K> {
+    /// Narrows, with a scale per row for `i8`.
+    pub fn from_f32(matrix: &Matrix<f32, M, K>) -> Self {
+        let (elements, scales) = E::narrow(&matrix.elements, K, Axis::Rows);
+        Self { values: Matrix { elements }, scales }
+    }
+
     /// The elements.
     pub fn values(&self) -> &Matrix<E, M, K> {
         &self.values
@@ -145,28 +204,12 @@ impl<const M: usize, const K: usize> Activations<i8, M, K> {
         check_length(M, scales.len())?;
         Ok(Self { values, scales: scales.into() })
     }
-
-    /// Symmetric quantisation per row to −127..=127, to nearest, ties to even.
-    pub fn quantize(matrix: &Matrix<f32, M, K>) -> Self {
-        let scales: Box<[f32]> = matrix.rows().map(|row| scale(row.iter())).collect();
-        let values = Matrix::from_fn(|row, column| {
-            quantized(matrix.elements()[row * K + column], scales[row])
-        });
-        Self { values, scales }
-    }
 }
 
 impl<const M: usize, const K: usize> Activations<bf16, M, K> {
     /// Activations without scales.
     pub fn new(values: Matrix<bf16, M, K>) -> Self {
         Self { values, scales: Box::default() }
-    }
-
-    /// Narrows to bf16, to nearest, ties to even.
-    pub fn narrow(matrix: &Matrix<f32, M, K>) -> Self {
-        Self::new(Matrix::from_fn(|row, column| {
-            bf16::from_f32(matrix.elements()[row * K + column])
-        }))
     }
 }
 
@@ -180,6 +223,16 @@ pub struct Weights<E, const K: usize, const N: usize> {
 }
 
 impl<E: Element, const K: usize, const N: usize> Weights<E, K, N> {
+    /// Narrows, with a scale per column for `i8`.
+    ///
+    /// # Errors
+    /// When there are not exactly N biases.
+    pub fn from_f32(matrix: &Matrix<f32, K, N>, bias: &[f32]) -> Result<Self, LengthError> {
+        check_length(N, bias.len())?;
+        let (elements, scales) = E::narrow(&matrix.elements, N, Axis::Columns);
+        Ok(Self { values: Matrix { elements }, scales, bias: bias.into() })
+    }
+
     /// The elements.
     pub fn values(&self) -> &Matrix<E, K, N> {
         &self.values
@@ -210,17 +263,6 @@ impl<const K: usize, const N: usize> Weights<i8, K, N> {
         check_length(N, bias.len())?;
         Ok(Self { values, scales: scales.into(), bias: bias.into() })
     }
-
-    /// Symmetric quantisation per column to −127..=127, to nearest, ties to even.
-    ///
-    /// # Errors
-    /// When there are not exactly N biases.
-    pub fn quantize(matrix: &Matrix<f32, K, N>, bias: &[f32]) -> Result<Self, LengthError> {
-        let column = |n: usize| matrix.elements().iter().skip(n).step_by(N.max(1));
-        let scales: Vec<f32> = (0..N).map(|n| scale(column(n))).collect();
-        let values = Matrix::from_fn(|k, n| quantized(matrix.elements()[k * N + n], scales[n]));
-        Self::from_parts(values, &scales, bias)
-    }
 }
 
 impl<const K: usize, const N: usize> Weights<bf16, K, N> {
@@ -232,24 +274,6 @@ impl<const K: usize, const N: usize> Weights<bf16, K, N> {
         check_length(N, bias.len())?;
         Ok(Self { values, scales: Box::default(), bias: bias.into() })
     }
-
-    /// Narrows to bf16, to nearest, ties to even.
-    ///
-    /// # Errors
-    /// When there are not exactly N biases.
-    pub fn narrow(matrix: &Matrix<f32, K, N>, bias: &[f32]) -> Result<Self, LengthError> {
-        Self::new(Matrix::from_fn(|k, n| bf16::from_f32(matrix.elements()[k * N + n])), bias)
-    }
-}
-
-/// What 127 stands for, divided by 127; 1 for all zeros, so that nothing divides by zero.
-fn scale<'a>(values: impl Iterator<Item = &'a f32>) -> f32 {
-    let most = values.fold(0.0_f32, |most, value| most.max(value.abs()));
-    if most > 0.0 { most / 127.0 } else { 1.0 }
-}
-
-fn quantized(value: f32, scale: f32) -> i8 {
-    (value / scale).round_ties_even().clamp(-127.0, 127.0) as i8
 }
 
 /// [`Activations`] of some shape, as a backend sees them.
@@ -290,26 +314,44 @@ pub enum WeightsRef<'a> {
     },
 }
 
-/// A buffer that can be seen as activations of its shape.
-pub trait AsActivations {
+/// [`Activations`] of any shape and element type: what generic code knows of them.
+pub trait ActivationsBuffer: Sized {
+    /// Narrows a row-major M × K matrix.
+    ///
+    /// # Errors
+    /// When there are not exactly M × K values.
+    fn from_f32(values: &[f32]) -> Result<Self, LengthError>;
     /// The same without the shape in the type.
-    fn as_activations(&self) -> ActivationsRef<'_>;
+    fn view(&self) -> ActivationsRef<'_>;
 }
 
-impl<E: Element, const M: usize, const K: usize> AsActivations for Activations<E, M, K> {
-    fn as_activations(&self) -> ActivationsRef<'_> {
+impl<E: Element, const M: usize, const K: usize> ActivationsBuffer for Activations<E, M, K> {
+    fn from_f32(values: &[f32]) -> Result<Self, LengthError> {
+        Ok(Self::from_f32(&Matrix::from_slice(values)?))
+    }
+
+    fn view(&self) -> ActivationsRef<'_> {
         E::activations(self.values.elements(), &self.scales)
     }
 }
 
-/// A buffer that can be seen as weights of its shape.
-pub trait AsWeights {
+/// [`Weights`] of any shape and element type: what generic code knows of them.
+pub trait WeightsBuffer: Sized {
+    /// Narrows a row-major K × N matrix with N biases.
+    ///
+    /// # Errors
+    /// When there are not exactly K × N values and N biases.
+    fn from_f32(values: &[f32], bias: &[f32]) -> Result<Self, LengthError>;
     /// The same without the shape in the type.
-    fn as_weights(&self) -> WeightsRef<'_>;
+    fn view(&self) -> WeightsRef<'_>;
 }
 
-impl<E: Element, const K: usize, const N: usize> AsWeights for Weights<E, K, N> {
-    fn as_weights(&self) -> WeightsRef<'_> {
+impl<E: Element, const K: usize, const N: usize> WeightsBuffer for Weights<E, K, N> {
+    fn from_f32(values: &[f32], bias: &[f32]) -> Result<Self, LengthError> {
+        Self::from_f32(&Matrix::from_slice(values)?, bias)
+    }
+
+    fn view(&self) -> WeightsRef<'_> {
         E::weights(self.values.elements(), &self.scales, &self.bias)
     }
 }
@@ -322,7 +364,7 @@ mod tests {
     fn quantising_keeps_every_element_within_half_a_step() {
         let matrix =
             Matrix::<f32, 3, 5>::from_fn(|r, c| (r as f32 + 1.0) * (c as f32 - 2.2) * 0.37);
-        let quantised = Activations::<i8, 3, 5>::quantize(&matrix);
+        let quantised = Activations::<i8, 3, 5>::from_f32(&matrix);
         for (row, values) in matrix.rows().enumerate() {
             let scale = quantised.scales()[row];
             for (column, value) in values.iter().enumerate() {
@@ -335,7 +377,7 @@ mod tests {
     #[test]
     fn the_largest_of_each_column_becomes_127() {
         let matrix = Matrix::<f32, 4, 3>::from_fn(|k, n| (k * 3 + n) as f32 - 11.0);
-        let weights = Weights::<i8, 4, 3>::quantize(&matrix, &[0.0; 3]).unwrap();
+        let weights = Weights::<i8, 4, 3>::from_f32(&matrix, &[0.0; 3]).unwrap();
         for n in 0..3 {
             let largest = (0..4).map(|k| weights.values().elements()[k * 3 + n].unsigned_abs());
             assert_eq!(largest.max(), Some(127));
@@ -344,7 +386,7 @@ mod tests {
 
     #[test]
     fn zeros_quantise_to_zeros() {
-        let quantised = Activations::<i8, 2, 4>::quantize(&Matrix::zeros());
+        let quantised = Activations::<i8, 2, 4>::from_f32(&Matrix::zeros());
         assert!(quantised.values().elements().iter().all(|&v| v == 0));
         assert_eq!(quantised.scales(), [1.0, 1.0]);
     }
@@ -353,6 +395,6 @@ mod tests {
     fn a_slice_of_the_wrong_length_is_refused() {
         let error = Matrix::<f32, 2, 3>::from_slice(&[0.0; 5]).unwrap_err();
         assert_eq!(error.to_string(), "the buffer holds 6 elements, 5 were given");
-        assert!(Weights::<i8, 2, 3>::quantize(&Matrix::zeros(), &[0.0; 2]).is_err());
+        assert!(Weights::<i8, 2, 3>::from_f32(&Matrix::zeros(), &[0.0; 2]).is_err());
     }
 }

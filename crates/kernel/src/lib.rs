@@ -13,7 +13,7 @@
 //! use tilewright_kernel::{Activations, Matrix};
 //!
 //! let hidden = Matrix::<f32, 4, 8>::from_fn(|row, column| (row + column) as f32);
-//! let quantised: Activations<i8, 4, 8> = Activations::quantize(&hidden);
+//! let quantised: Activations<i8, 4, 8> = Activations::from_f32(&hidden);
 //! assert_eq!(quantised.scales().len(), 4);
 //! ```
 //!
@@ -22,7 +22,7 @@
 //! ```compile_fail
 //! # use tilewright_kernel::{Activations, Matrix};
 //! let hidden = Matrix::<f32, 4, 8>::zeros();
-//! let quantised: Activations<i8, 4, 16> = Activations::quantize(&hidden);
+//! let quantised: Activations<i8, 4, 16> = Activations::from_f32(&hidden);
 //! ```
 
 mod buffer;
@@ -31,8 +31,8 @@ mod table;
 mod vocabulary;
 
 pub use buffer::{
-    Activations, ActivationsRef, AsActivations, AsWeights, Element, LengthError, Matrix, Weights,
-    WeightsRef,
+    Activations, ActivationsBuffer, ActivationsRef, Axis, Element, LengthError, Matrix, Weights,
+    WeightsBuffer, WeightsRef,
 };
 pub use half::bf16;
 pub use reference::{OperandError, Reference};

@@ -3,8 +3,8 @@
 use half::bf16;
 
 use crate::{
-    ActivationsRef, AsActivations, AsWeights, Device, Epilogue, MicroTile, Precision, Shape, Tile,
-    WeightsRef,
+    ActivationsBuffer, ActivationsRef, Device, Epilogue, MicroTile, Precision, Shape, Tile,
+    WeightsBuffer, WeightsRef,
 };
 
 /// How often the array goes round for one shape.
@@ -123,11 +123,16 @@ pub struct KernelInfo {
 pub struct Table {
     /// Every model × target.
     pub targets: &'static [&'static TargetInfo],
-    /// Every op of every target, at every length.
-    pub kernels: &'static [&'static KernelInfo],
+    /// Every op at every length, for each of the targets, in the same order.
+    pub kernels: &'static [&'static [KernelInfo]],
 }
 
 impl Table {
+    /// All kernels of all targets.
+    pub fn kernels(&self) -> impl Iterator<Item = &'static KernelInfo> + use<> {
+        self.kernels.iter().copied().flatten()
+    }
+
     /// The kernels of a model on a device at a precision.
     pub fn of<'a>(
         &self,
@@ -135,7 +140,7 @@ impl Table {
         device: Device,
         precision: Precision,
     ) -> impl Iterator<Item = &'static KernelInfo> + 'a {
-        self.kernels.iter().copied().filter(move |kernel| {
+        self.kernels().filter(move |kernel| {
             let target = kernel.target;
             target.model == model && target.device == device && target.precision == precision
         })
@@ -165,11 +170,11 @@ impl Table {
 )]
 pub trait Kernel {
     /// [`crate::Activations`] of M × K.
-    type A: AsActivations;
+    type A: ActivationsBuffer;
     /// [`crate::Weights`] of K × N.
-    type B: AsWeights;
+    type B: WeightsBuffer;
     /// [`crate::Matrix`] of M × N.
-    type C: AsMut<[bf16]>;
+    type C: AsRef<[bf16]> + AsMut<[bf16]> + Default;
     /// The same as data.
     const INFO: &'static KernelInfo;
 
@@ -183,7 +188,7 @@ pub trait Kernel {
         b: &Self::B,
         c: &mut Self::C,
     ) -> Result<(), R::Error> {
-        backend.run(Self::INFO, a.as_activations(), b.as_weights(), c.as_mut())
+        backend.run(Self::INFO, a.view(), b.view(), c.as_mut())
     }
 }
 

@@ -30,6 +30,9 @@ const RESERVED: [&str; 51] = [
     "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
 ];
 
+/// Names whose types the dispatch table has other uses for.
+const RESERVED_OPS: [&str; 5] = ["self", "at", "none", "some", "option"];
+
 pub(super) fn parse(text: &str) -> Result<Parsed, Vec<Problem>> {
     let (root, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
@@ -214,18 +217,14 @@ impl Reader {
         what: &str,
         words: &[(&'static str, T)],
     ) -> Option<T> {
-        let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
-        let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+        let quoted: Vec<String> = words.iter().map(|(name, _)| format!("\"{name}\"")).collect();
         let Some(word) = value.get_ref().as_str() else {
             self.wrong_type(value, &format!("`{what}`"), &quoted.join(" or "));
             return None;
         };
         let found = words.iter().find(|(name, _)| *name == word);
         if found.is_none() {
-            let help = match closest(word, &names) {
-                Some(near) => format!("did you mean \"{near}\"?"),
-                None => format!("use {}", quoted.join(" or ")),
-            };
+            let help = format!("use {}", quoted.join(" or "));
             let message = format!("unknown {what} `{}`", word.escape_debug());
             self.problem(span(value), message, format!("no {what} of that name"), help);
         }
@@ -298,7 +297,12 @@ impl Reader {
         }
         if lengths.is_empty() || lengths.len() > MAX_LENGTHS {
             let message = format!("{what} lists {} lengths", lengths.len());
-            self.problem(span(value), message, "", format!("list 1 to {MAX_LENGTHS} lengths"));
+            self.problem(
+                span(value),
+                message,
+                "this list",
+                format!("list 1 to {MAX_LENGTHS} lengths"),
+            );
             return None;
         }
         let earlier = others.iter().find(|(_, extent)| matches!(extent, Extent::Lengths(_)));
@@ -430,33 +434,38 @@ impl Reader {
     }
 
     fn unique_models(&mut self, models: Vec<Model>) -> Vec<Model> {
-        let names = models.iter().map(|m| (m.name.replace(['-', '.'], "_"), m.span)).collect();
+        let key = |model: &Model| model.name.replace(['-', '.'], "_");
+        let names = models.iter().map(|m| (key(m), m.name.clone(), m.span)).collect();
         self.unique("model", names);
         models
     }
 
     fn unique_targets(&mut self, targets: Vec<(Target, SourceSpan)>) -> Vec<Target> {
         let name = |target: &Target| format!("{}-{}", target.device, target.precision);
-        let names = targets.iter().map(|(target, span)| (name(target), *span)).collect();
+        let names = targets.iter().map(|(t, span)| (name(t), name(t), *span)).collect();
         self.unique("target", names);
         targets.into_iter().map(|(target, _)| target).collect()
     }
 
     fn unique_ops(&mut self, ops: Vec<(Op, SourceSpan)>) -> Vec<Op> {
-        let names = ops.iter().map(|(op, span)| (op.name.replace('_', ""), *span)).collect();
+        let key = |op: &Op| op.name.replace('_', "");
+        let names = ops.iter().map(|(op, span)| (key(op), op.name.clone(), *span)).collect();
         self.unique("op", names);
-        for (op, span) in ops.iter().filter(|(op, _)| op.name == "self") {
+        for (op, span) in ops.iter().filter(|(op, _)| RESERVED_OPS.contains(&op.name.as_str())) {
             let message = format!("`{}` cannot name an op", op.name);
-            self.problem(*span, message, "a keyword", "it names a Rust type too: choose another");
+            self.problem(*span, message, "taken", "it names a Rust type too: choose another word");
         }
         ops.into_iter().map(|(op, _)| op).collect()
     }
 
-    /// Names that would be the same in Rust are the same.
-    fn unique(&mut self, what: &str, names: Vec<(String, SourceSpan)>) {
-        for (i, (name, span)) in names.iter().enumerate() {
-            if names[..i].iter().any(|(earlier, _)| earlier == name) {
-                let message = format!("a second {what} of this name (`{name}`)");
+    /// Reports names whose keys, as which Rust sees them, were there before.
+    fn unique(&mut self, what: &str, names: Vec<(String, String, SourceSpan)>) {
+        for (i, (key, name, span)) in names.iter().enumerate() {
+            if let Some((_, earlier, _)) = names[..i].iter().find(|(other, ..)| other == key) {
+                let message = match earlier == name {
+                    true => format!("a second {what} `{name}`"),
+                    false => format!("{what} `{name}` is called as `{earlier}` is in Rust"),
+                };
                 let help = format!("give every {what} a name of its own, or remove one");
                 self.problem(*span, message, "again", help);
             }

@@ -15,9 +15,18 @@ pub const SEQUENCES_MARKER: &str = "    // runtime sequences\n";
 /// Object file of the core kernel, as designs link it.
 pub const KERNEL_OBJECT: &str = "gemm.o";
 
+/// File name of the core kernel's source.
+pub const KERNEL_SOURCE: &str = "gemm.cc";
+
 /// A design as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderedDesign {
+    /// Folder of its files: `whisper-base/npu1-i8`.
+    pub folder: String,
+    /// BLAKE3 of the configuration and the core kernel, in hexadecimal.
+    pub hash: String,
+    /// C++ source of the core kernel.
+    pub kernel: String,
     /// The module without sequences, with [`SEQUENCES_MARKER`] in their place.
     pub configuration: String,
     /// Name and text of each sequence.
@@ -31,12 +40,21 @@ impl RenderedDesign {
     /// When a template does not fit its context, which is a fault of this library.
     pub fn new(design: &Design) -> Result<Self, RenderError> {
         let configuration = configuration(&design.array)?;
+        let kernel = String::new();
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(configuration.as_bytes()).update(kernel.as_bytes());
         let sequences = design
             .sequences
             .iter()
             .map(|sequence| Ok((sequence.name.clone(), self::sequence(&design.array, sequence)?)))
             .collect::<Result<_, _>>()?;
-        Ok(Self { configuration, sequences })
+        Ok(Self {
+            folder: format!("{}/{}", design.model, design.target()),
+            hash: hasher.finalize().to_hex().to_string(),
+            kernel,
+            configuration,
+            sequences,
+        })
     }
 
     /// The whole module, with all its sequences.
