@@ -36,9 +36,10 @@ struct Located {
 }
 
 impl Problems {
-    /// Problems of the file `name` with the contents `text`, sorted by their place.
+    /// Problems of the file `name` with the contents `text`, sorted by their place, each once.
     pub fn new(name: &str, text: &str, mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|p| (p.span.offset(), p.span.len()));
+        problems.dedup();
         let source = Arc::new(NamedSource::new(name, text.to_owned()));
         let problems = problems
             .into_iter()

@@ -139,7 +139,6 @@ impl ModelFile {
                 problems.extend(op.matmuls(0, model).err().unwrap_or_default());
             }
         }
-        problems.dedup();
         if problems.is_empty() { Ok(file) } else { Err(file.problems(problems)) }
     }
 

@@ -33,6 +33,15 @@ pub struct Plan {
     pub designs: Vec<Design>,
 }
 
+/// Why a plan must not be used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refusal {
+    /// The rule that is broken; none if there was no tile to pick.
+    pub rule: Option<Rule>,
+    /// What to tell the user.
+    pub problem: Problem,
+}
+
 /// One model on one target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Design {
@@ -79,28 +88,26 @@ impl Plan {
     /// # Errors
     /// Every broken limit, at the tile or the shape in the file that breaks it.
     pub fn new(file: &ModelFile) -> Result<Self, Problems> {
-        let (plan, problems) = Self::with_problems(file);
-        if problems.is_empty() { Ok(plan) } else { Err(file.problems(problems)) }
+        let (plan, refusals) = Self::unchecked(file);
+        if refusals.is_empty() {
+            return Ok(plan);
+        }
+        Err(file.problems(refusals.into_iter().map(|refusal| refusal.problem).collect()))
     }
 
     /// Plans in spite of broken limits and says which ones, so that a rule can be held against the
     /// compiler. A target for which no tile could be picked has no design.
-    pub fn unchecked(file: &ModelFile) -> (Self, Vec<Problem>) {
-        Self::with_problems(file)
-    }
-
-    fn with_problems(file: &ModelFile) -> (Self, Vec<Problem>) {
+    pub fn unchecked(file: &ModelFile) -> (Self, Vec<Refusal>) {
         let mut designs = Vec::new();
-        let mut problems = Vec::new();
+        let mut refusals = Vec::new();
         for model in &file.models {
             let matmuls = file.matmuls(model);
             for target in &file.targets {
-                let planned = Design::new(file, model, target, &matmuls, &mut problems);
+                let planned = Design::new(file, model, target, &matmuls, &mut refusals);
                 designs.extend(planned);
             }
         }
-        problems.dedup();
-        (Self { designs }, problems)
+        (Self { designs }, refusals)
     }
 }
 
@@ -120,7 +127,7 @@ impl Design {
         model: &Model,
         target: &Target,
         matmuls: &[Matmul],
-        problems: &mut Vec<Problem>,
+        refusals: &mut Vec<Refusal>,
     ) -> Option<Self> {
         let loads: Vec<Load> = matmuls.iter().map(load).collect();
         let layout = match target.tile {
@@ -128,7 +135,7 @@ impl Design {
             TileChoice::Auto => match tile::pick(target.device, target.precision, &loads) {
                 Some(layout) => layout,
                 None => {
-                    problems.push(no_tile(model, target));
+                    refusals.push(Refusal { rule: None, problem: no_tile(model, target) });
                     return None;
                 }
             },
@@ -139,8 +146,12 @@ impl Design {
         if violations.is_empty() {
             violations = limits::check_array(&array);
         }
-        report(violations, |violation| at_tile(target, violation), problems);
-        let sequences = sequences(file, target, &layout, &array, matmuls, problems);
+        let is_clean = violations.is_empty();
+        report(violations, |violation| at_tile(target, violation), refusals);
+        let mut of_shapes = Vec::new();
+        let sequences = sequences(file, target, &layout, &array, matmuls, &mut of_shapes);
+        // On a tile that does not fit, what is wrong with the shapes is of no use yet.
+        refusals.extend(of_shapes.into_iter().filter(|_| is_clean));
         let kernels = matmuls.iter().map(|matmul| kernel(file, &layout, matmul)).collect();
         Some(Self {
             model: model.name.clone(),
@@ -193,7 +204,7 @@ fn sequences(
     layout: &Layout,
     array: &Array,
     matmuls: &[Matmul],
-    problems: &mut Vec<Problem>,
+    refusals: &mut Vec<Refusal>,
 ) -> Vec<Sequence> {
     let mut sequences: Vec<Sequence> = Vec::new();
     for matmul in matmuls {
@@ -203,23 +214,25 @@ fn sequences(
         }
         let sequence = Sequence::new(layout, matmul.shape, matmul.epilogue);
         let violations = limits::check_sequence(array, &sequence);
-        report(violations, |violation| at_shape(file, target, layout, matmul, violation), problems);
+        report(violations, |violation| at_shape(file, target, layout, matmul, violation), refusals);
         sequences.push(sequence);
     }
     sequences
 }
 
-/// Adds one problem per rule: the same limit is often broken on every tile of the array.
+/// Adds one refusal per rule: the same limit is often broken on every tile of the array.
 fn report(
     violations: Vec<Violation>,
     problem: impl Fn(&Violation) -> Problem,
-    problems: &mut Vec<Problem>,
+    refusals: &mut Vec<Refusal>,
 ) {
     let mut by_rule: BTreeMap<Rule, Violation> = BTreeMap::new();
     for violation in violations {
         by_rule.entry(violation.rule).or_insert(violation);
     }
-    problems.extend(by_rule.values().map(problem));
+    let refusals_of =
+        |violation: &Violation| Refusal { rule: Some(violation.rule), problem: problem(violation) };
+    refusals.extend(by_rule.values().map(refusals_of));
 }
 
 fn at_tile(target: &Target, violation: &Violation) -> Problem {
