@@ -1,0 +1,6 @@
+//! Makes the kernels of `model.toml`.
+
+fn main() -> Result<(), tilewright_codegen::Error> {
+    tilewright_codegen::Config::new("model.toml").compile()?;
+    Ok(())
+}

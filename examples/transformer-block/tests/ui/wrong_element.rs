@@ -1,0 +1,9 @@
+//! bf16 activations for an i8 kernel.
+use tilewright_kernel::{Activations, Kernel, Matrix, Reference, Weights, bf16};
+use transformer_block::kernels::deit_tiny::npu1_i8::MlpUp;
+
+fn main() {
+    let a: Activations<bf16, 197, 192> = Activations::from_f32(&Matrix::zeros());
+    let b: Weights<i8, 192, 768> = Weights::from_f32(&Matrix::zeros(), &[0.0; 768]).unwrap();
+    MlpUp::<197>::run(&Reference, &a, &b, &mut Matrix::zeros()).unwrap();
+}
