@@ -3,7 +3,11 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "compile/caching.rs"]
+mod caching;
 #[path = "compile/discovery.rs"]
 mod discovery;
+#[path = "compile/failures.rs"]
+mod failures;
 #[path = "compile/machine.rs"]
 mod machine;

@@ -51,6 +51,8 @@ pub struct Toolchain {
     pub xclbinutil: PathBuf,
     /// The directory that contains the headers `aie_api/*.hpp`.
     pub include: PathBuf,
+    /// Directories to add to PATH, for the tools to find each other.
+    pub(super) search: Vec<PathBuf>,
 }
 
 impl Toolchain {
@@ -112,7 +114,8 @@ impl Search<'_> {
         missing.extend(xclbinutil.is_none().then_some(Tool::Xclbinutil));
         Ok(match (aiecc, include, peano, xclbinutil) {
             (Some(aiecc), Some(include), Some(peano), Some(xclbinutil)) => {
-                Ok(Toolchain { aiecc, peano, xclbinutil, include })
+                let search = self.beyond_path(&aiecc, &xclbinutil);
+                Ok(Toolchain { aiecc, peano, xclbinutil, include, search })
             }
             _ => Err(missing),
         })
@@ -170,6 +173,18 @@ impl Search<'_> {
         }
         roots.extend(self.variable(MLIR_AIE).map(|dir| absolute(Path::new(&dir))));
         roots
+    }
+
+    /// `aiecc` looks for `xclbinutil` on PATH, and `aiecc.py` for `aiecc`.
+    fn beyond_path(&self, aiecc: &Path, xclbinutil: &Path) -> Vec<PathBuf> {
+        let known = self.search_path();
+        let mut more: Vec<PathBuf> = Vec::new();
+        for dir in [xclbinutil, aiecc].into_iter().filter_map(Path::parent) {
+            if !known.iter().chain(&more).any(|known| known == dir) {
+                more.push(dir.to_owned());
+            }
+        }
+        more
     }
 
     fn search_path(&self) -> Vec<PathBuf> {

@@ -5,9 +5,14 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::TempDir;
-use tilewright_codegen::compile::{CompileError, Discovery, Toolchain, discover};
+use tilewright_codegen::compile::{
+    CompileError, Compiled, Discovery, Job, Options, Toolchain, compile, discover,
+};
+use tilewright_codegen::device::Device;
+use tilewright_codegen::render::design::SEQUENCES_MARKER;
 
 /// A folder with everything installed, and an environment that points to nothing yet.
 pub(crate) struct Machine {
@@ -88,8 +93,91 @@ impl Machine {
         }
     }
 
+    pub(crate) fn options(&self) -> Options {
+        // Only a broken test takes so long.
+        Options { out_dir: self.path("out"), timeout: Duration::from_secs(60), threads: 4 }
+    }
+
+    pub(crate) fn compile(&self, jobs: &[Job<'_>]) -> Result<Vec<Compiled>, CompileError> {
+        compile(&self.toolchain(), jobs, &self.options())
+    }
+
+    /// How a step (`kernel`, `xclbin`, `streams` or `version`) of the tool in `bin` behaves.
+    pub(crate) fn mode(&self, bin: &str, step: &str, mode: &str) {
+        self.write(&format!("{bin}/{step}.mode"), mode);
+    }
+
+    /// What the tools did since the last time, sorted; `--version` left out.
+    pub(crate) fn steps(&self) -> Vec<String> {
+        let mut steps = self.calls();
+        steps.retain(|step| !step.ends_with("--version"));
+        steps
+    }
+
+    /// What the tools did since the last time, sorted.
+    pub(crate) fn calls(&self) -> Vec<String> {
+        let mut calls = Vec::new();
+        for bin in BINS {
+            let log = self.path(bin).join("log");
+            calls.extend(fs::read_to_string(&log).unwrap_or_default().lines().map(str::to_owned));
+            let _ = fs::remove_file(log);
+        }
+        calls.sort();
+        calls
+    }
+
+    /// Every file in the output folder, sorted, without the names of cache entries.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let mut files = Vec::new();
+        walk(&self.path("out"), "", &mut files);
+        files.sort();
+        files
+    }
+
     /// `text` without what differs from run to run.
     pub(crate) fn anonymous(&self, text: &str) -> String {
         text.replace(self.path("").to_str().unwrap().trim_end_matches('/'), "~")
     }
+}
+
+const BINS: [&str; 3] = ["mlir_aie/bin", "llvm-aie/bin", "xrt/bin"];
+pub(crate) const MLIR_AIE: &str = BINS[0];
+pub(crate) const PEANO: &str = BINS[1];
+pub(crate) const XRT: &str = BINS[2];
+
+fn walk(dir: &Path, prefix: &str, files: &mut Vec<String>) {
+    for entry in fs::read_dir(dir).into_iter().flatten() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        let is_key = name.len() == 64 && prefix == "cache/";
+        let path = format!("{prefix}{}", if is_key { "KEY" } else { &name });
+        if entry.path().is_dir() {
+            walk(&entry.path(), &format!("{path}/"), files);
+        } else {
+            files.push(path);
+        }
+    }
+}
+
+/// A configuration and its sequences.
+#[derive(Clone)]
+pub(crate) struct Design {
+    pub(crate) configuration: String,
+    pub(crate) sequences: Vec<(String, String)>,
+}
+
+/// A design as the stand-in reads it.
+pub(crate) fn design(configuration: &str, sequences: &[&str]) -> Design {
+    let text = |name| format!("    aie.runtime_sequence @{name}() {{ }}\n");
+    Design {
+        configuration: format!(
+            "module {{\n  aie.device(npu1) @gemm {{\n    // {configuration}\n{SEQUENCES_MARKER}  }}\n}}\n"
+        ),
+        sequences: sequences.iter().map(|&name| (name.to_owned(), text(name))).collect(),
+    }
+}
+
+pub(crate) fn job<'a>(name: &'a str, design: &'a Design, kernel_source: &'a str) -> Job<'a> {
+    let Design { configuration, sequences } = design;
+    Job { name, device: Device::Npu1, configuration, sequences, kernel_source }
 }
