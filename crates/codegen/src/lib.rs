@@ -1,5 +1,6 @@
 //! Kernels for AMD NPUs, made by `cargo build`.
 
+pub mod compile;
 mod config;
 pub mod device;
 mod error;
