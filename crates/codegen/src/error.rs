@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::compile::{CompileError, Missing};
 use crate::problem::Problems;
 use crate::render::RenderError;
 
@@ -27,6 +28,12 @@ pub enum Error {
     /// A template does not fit its context: a fault of this library.
     #[error(transparent)]
     Render(#[from] RenderError),
+    /// A tool of the NPU toolchain failed.
+    #[error(transparent)]
+    Compile(Box<CompileError>),
+    /// The NPU toolchain is required and missing.
+    #[error("TILEWRIGHT_REQUIRE_NPU is set, but {0}")]
+    NoToolchain(Missing),
     /// There is no output folder.
     #[error(
         "no output folder: call Config::out_dir, or run from a build script, where cargo sets OUT_DIR"

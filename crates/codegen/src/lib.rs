@@ -10,5 +10,5 @@ pub mod plan;
 pub mod problem;
 pub mod render;
 
-pub use config::{Compiled, Config};
+pub use config::{Config, Generated};
 pub use error::Error;

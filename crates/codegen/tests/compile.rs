@@ -11,3 +11,5 @@ mod discovery;
 mod failures;
 #[path = "compile/machine.rs"]
 mod machine;
+#[path = "compile/whole.rs"]
+mod whole;

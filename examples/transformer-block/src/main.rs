@@ -53,8 +53,9 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let parameters = parameters();
-    let run =
-        |target: &TargetInfo| dispatch(target, Some(TOKENS), RunBlock(&parameters)).ok_or("no pass")?;
+    let run = |target: &TargetInfo| {
+        dispatch(target, Some(TOKENS), RunBlock(&parameters)).ok_or("no pass")?
+    };
     let mut first: Option<Vec<f32>> = None;
     for target in TABLE.targets {
         let hidden = run(target)?;

@@ -255,7 +255,7 @@ impl fmt::Display for Missing {
         let remedies: Vec<&str> = self.tools.iter().map(|tool| tool.remedy()).collect();
         write!(
             f,
-            "no kernels for the NPU were compiled, the CPU and the simulator work without: {} not \
+            "no NPU toolchain: no kernels for the NPU were compiled, all else works without; {} not \
              found; install {}; https://github.com/Xilinx/mlir-aie says how",
             tools.join(", "),
             remedies.join(", "),

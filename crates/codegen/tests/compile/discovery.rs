@@ -24,7 +24,7 @@ fn found(machine: &Machine) -> [String; 4] {
 fn nothing_is_no_error_but_says_what_to_install() {
     assert_eq!(
         missing(&Machine::bare()),
-        "no kernels for the NPU were compiled, the CPU and the simulator work without: \
+        "no NPU toolchain: no kernels for the NPU were compiled, all else works without; \
          aiecc (MLIR-AIE), clang++ (Peano), xclbinutil (XRT) not found; \
          install the Python wheel mlir_aie or set MLIR_AIE_INSTALL_DIR, \
          the Python wheel llvm-aie or set PEANO_INSTALL_DIR, XRT or set XILINX_XRT; \
@@ -38,7 +38,7 @@ fn what_is_there_is_not_asked_for() {
     machine.unset("XILINX_XRT");
     assert_eq!(
         missing(&machine),
-        "no kernels for the NPU were compiled, the CPU and the simulator work without: \
+        "no NPU toolchain: no kernels for the NPU were compiled, all else works without; \
          xclbinutil (XRT) not found; install XRT or set XILINX_XRT; \
          https://github.com/Xilinx/mlir-aie says how"
     );

@@ -13,6 +13,7 @@ use tilewright_codegen::compile::{
 };
 use tilewright_codegen::device::Device;
 use tilewright_codegen::render::design::SEQUENCES_MARKER;
+use tilewright_codegen::{Config, Error, Generated};
 
 /// A folder with everything installed, and an environment that points to nothing yet.
 pub(crate) struct Machine {
@@ -74,6 +75,10 @@ impl Machine {
         self.variables.remove(name);
     }
 
+    pub(crate) fn set_value(&mut self, name: &str, value: &str) {
+        self.variables.insert(name.to_owned(), value.into());
+    }
+
     /// Sets PATH to these directories of this machine, in front of the usual ones.
     pub(crate) fn set_path(&mut self, relative: &[&str]) {
         let usual = std::env::var_os("PATH").unwrap();
@@ -91,6 +96,14 @@ impl Machine {
             Discovery::Found(toolchain) => toolchain,
             Discovery::Missing(missing) => panic!("{missing}"),
         }
+    }
+
+    /// The whole way from a model file on this machine, in the output folder `out`.
+    pub(crate) fn generate(&self, model: &str) -> Result<Generated, Error> {
+        let model = self.write("model.toml", model);
+        Config::new(model)
+            .out_dir(self.path("out"))
+            .compile_in(&|name| self.variables.get(name).cloned())
     }
 
     pub(crate) fn options(&self) -> Options {
