@@ -6,6 +6,7 @@
 
 pub mod artifacts;
 pub mod design;
+pub mod svg;
 pub mod table;
 
 use std::sync::LazyLock;
@@ -63,7 +64,8 @@ pub struct RenderError {
     reason: String,
 }
 
-const TEMPLATES: [(&str, &str); 4] = [
+const TEMPLATES: [(&str, &str); 5] = [
+    ("array.svg", include_str!("../../kernel-templates/array.svg.tera")),
     ("artifacts.rs", include_str!("../../kernel-templates/artifacts.rs.tera")),
     ("design.mlir", include_str!("../../kernel-templates/design.mlir.tera")),
     ("sequence.mlir", include_str!("../../kernel-templates/sequence.mlir.tera")),
