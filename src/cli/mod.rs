@@ -1,7 +1,80 @@
 //! The command line: one module per command.
+//!
+//! A command ends with status 0, with 1 when it could not do what it was asked to, or with 2 when
+//! it did not understand what it was asked. What went wrong is said on standard error, so that
+//! standard output holds results and nothing else.
 
+mod error;
+mod output;
+mod plan;
+mod render;
+mod table;
+
+use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::{Args, Parser, Subcommand};
+use tilewright_codegen::model::ModelFile;
+
+use error::CliError;
+
+/// The arguments; what the program is for stands in Cargo.toml.
+#[derive(Parser)]
+#[command(name = "tilewright", version, about, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tilewright plan
+  tilewright plan --model models/whisper-small.toml --target npu2-i8 --svg array.svg
+  tilewright render --out designs";
+
+#[derive(Subcommand)]
+enum Command {
+    Plan(plan::PlanArgs),
+    Render(render::RenderArgs),
+}
+
+/// Which model file to work on.
+#[derive(Args)]
+struct ModelArgs {
+    /// The model file: models, targets and ops
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "TILEWRIGHT_MODEL",
+        hide_env_values = true,
+        default_value = "model.toml"
+    )]
+    model: PathBuf,
+}
+
+impl ModelArgs {
+    fn read(&self) -> Result<ModelFile, CliError> {
+        Ok(ModelFile::read(&self.model)?)
+    }
+}
+
+/// Runs the command that the arguments ask for.
 pub(crate) fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let done = match Cli::parse().command {
+        Command::Plan(args) => plan::run(&args),
+        Command::Render(args) => render::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes to standard error. If that is closed there is nobody left to tell.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }

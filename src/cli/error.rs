@@ -1,0 +1,104 @@
+//! Why a command could not do what it was asked to.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// An error as the user reads it: what is wrong, where, and what would work.
+///
+/// Mistakes in a model file come with their line and column and print as they are; everything else
+/// begins with `error:` and ends with a remedy.
+pub(crate) enum CliError {
+    /// Reading, planning or rendering failed.
+    Codegen(tilewright_codegen::Error),
+    /// `--target` names none of the file's targets.
+    UnknownTarget { name: String, known: Vec<String> },
+    /// `--svg` draws one array, and several are selected.
+    SeveralTargets { names: Vec<String> },
+    /// `--svg` draws one array, and the models of one target have different ones.
+    SeveralTiles { names: Vec<String> },
+    /// An output file could not be written.
+    Write { path: PathBuf, source: io::Error },
+    /// Standard output could not be written.
+    Stdout(io::Error),
+    /// No design could be planned, so there is nothing to write.
+    NoDesign,
+}
+
+impl<E: Into<tilewright_codegen::Error>> From<E> for CliError {
+    fn from(error: E) -> Self {
+        Self::Codegen(error.into())
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Self::Codegen(error @ tilewright_codegen::Error::Model(_)) = self {
+            return write!(f, "{error}");
+        }
+        write!(f, "error: ")?;
+        match self {
+            Self::Codegen(error) => write!(f, "{error}")?,
+            Self::UnknownTarget { name, .. } => {
+                write!(f, "the model file has no target `{}`", name.escape_debug())?;
+            }
+            Self::SeveralTargets { names } => {
+                write!(f, "--svg draws the array of one target, {} are selected", names.len())?;
+            }
+            Self::SeveralTiles { names } => {
+                write!(f, "--svg draws one array, {} differ in their tile", names.join(" and "))?;
+            }
+            Self::Write { path, source } => write!(f, "cannot write {}: {source}", path.display())?,
+            Self::Stdout(source) => write!(f, "cannot write to standard output: {source}")?,
+            Self::NoDesign => write!(f, "no target has a design, nothing was written")?,
+        }
+        self.help().map_or(Ok(()), |help| write!(f, "\n  = help: {help}"))
+    }
+}
+
+impl CliError {
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::Codegen(tilewright_codegen::Error::File { action, source, .. }) => {
+                let reads = action.starts_with("read");
+                let help = if reads { reading_help } else { writing_help };
+                Some(help(source.kind()).to_owned())
+            }
+            Self::Codegen(_) | Self::Stdout(_) => None,
+            Self::UnknownTarget { known, .. } => {
+                Some(format!("its targets are {}", known.join(", ")))
+            }
+            Self::SeveralTargets { names } => {
+                Some(format!("choose one: --target {}", names.join(", --target ")))
+            }
+            Self::SeveralTiles { .. } => {
+                Some("keep one of them in the file, or give the target a fixed tile".to_owned())
+            }
+            Self::Write { source, .. } => Some(writing_help(source.kind()).to_owned()),
+            Self::NoDesign => Some("give the target a fixed tile".to_owned()),
+        }
+    }
+}
+
+fn reading_help(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::NotFound => {
+            "name a model file with --model FILE or TILEWRIGHT_MODEL; models/ in Tilewright's \
+             repository has one for every Whisper size"
+        }
+        io::ErrorKind::IsADirectory => "name the model file in it",
+        io::ErrorKind::InvalidData => "a model file is UTF-8 text",
+        _ => "name a model file that you may read",
+    }
+}
+
+fn writing_help(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::NotFound => "create its folder first",
+        io::ErrorKind::IsADirectory => "name a file, not a folder",
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            "a file stands where a folder is needed: choose another place"
+        }
+        _ => "choose a place that you may write to",
+    }
+}

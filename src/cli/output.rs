@@ -1,0 +1,52 @@
+//! Results: on standard output, and in files that are never half-written.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::error::CliError;
+
+/// Writes to standard output. A reader that has seen enough, like `head`, is no error.
+pub(crate) fn print(text: &str) -> Result<(), CliError> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::Stdout(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Writes a file that the user names, whole or not at all.
+///
+/// Other than `tilewright_codegen::files`, which writes into folders of its own, it makes no folders
+/// and leaves links and devices what they are.
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), CliError> {
+    replace(path, text).map_err(|source| CliError::Write { path: path.to_owned(), source })
+}
+
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    // A symbolic link stays one: its target is replaced.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    // A device or a pipe cannot be replaced, and a folder says so when it is written to.
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return fs::write(&path, text);
+    }
+    let temporary = beside(&path)?;
+    let written = File::create(&temporary)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .and_then(|()| fs::rename(&temporary, &path));
+    if written.is_err() {
+        // What went wrong first is what the user has to know.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// A name in the same folder, from where a rename is atomic.
+fn beside(path: &Path) -> io::Result<PathBuf> {
+    let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
+    let mut temporary = OsString::from(".");
+    temporary.push(name);
+    temporary.push(format!(".{}.tmp", std::process::id()));
+    Ok(path.with_file_name(temporary))
+}
