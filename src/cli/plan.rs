@@ -74,8 +74,8 @@ JSON:
           a_bytes, b_bytes, c_bytes, total_bytes,
           utilisation, array_us, call_us, bound, sequence } ],
       pass: { length, calls, array_us, call_us } } ] }
-  length is null for what does not depend on one. bound is compute, a, b or c (a stream), dram or
-  launch.";
+  length is null for what does not depend on one. bound is compute, epilogue, a, b or c (a stream),
+  dram or launch.";
 
 /// Plans, draws, prints.
 pub(crate) fn run(args: &PlanArgs) -> Result<(), CliError> {
@@ -95,16 +95,12 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), CliError> {
 
 /// Leaves the targets that are asked for; the others are not planned at all.
 fn select(file: &mut ModelFile, names: &[String]) -> Result<(), CliError> {
-    let known: Vec<String> = file.targets.iter().map(target_name).collect();
+    let known: Vec<String> = file.targets.iter().map(Target::name).collect();
     if let Some(name) = names.iter().find(|name| !known.contains(name)) {
         return Err(CliError::UnknownTarget { name: name.clone(), known });
     }
-    file.targets.retain(|target| names.is_empty() || names.contains(&target_name(target)));
+    file.targets.retain(|target| names.is_empty() || names.contains(&target.name()));
     Ok(())
-}
-
-fn target_name(target: &Target) -> String {
-    format!("{}-{}", target.device, target.precision)
 }
 
 /// The design to draw. Models share their array when they agree in the tile.

@@ -72,8 +72,7 @@ fn plan_unchecked(file: &ModelFile) -> Result<Plan, CliError> {
 fn missing(file: &ModelFile, plan: &Plan) -> Vec<String> {
     let planned: BTreeSet<String> = plan.designs.iter().map(Design::name).collect();
     let all = file.models.iter().flat_map(|model| {
-        let target =
-            move |target: &Target| format!("{}.{}-{}", model.name, target.device, target.precision);
+        let target = move |target: &Target| format!("{}.{}", model.name, target.name());
         file.targets.iter().map(target)
     });
     all.filter(|name| !planned.contains(name)).collect()

@@ -11,6 +11,8 @@
 //!
 //! `SWEEP_MODELS` sets the number of random model files (300).
 
+#![allow(clippy::expect_used, reason = "helpers of tests")]
+
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -75,6 +75,13 @@ pub struct Target {
     pub tile_span: SourceSpan,
 }
 
+impl Target {
+    /// Its name: `npu1-i8`.
+    pub fn name(&self) -> String {
+        format!("{}-{}", self.device, self.precision)
+    }
+}
+
 /// How a target gets its tile.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum TileChoice {

@@ -441,8 +441,7 @@ impl Reader {
     }
 
     fn unique_targets(&mut self, targets: Vec<(Target, SourceSpan)>) -> Vec<Target> {
-        let name = |target: &Target| format!("{}-{}", target.device, target.precision);
-        let names = targets.iter().map(|(t, span)| (name(t), name(t), *span)).collect();
+        let names = targets.iter().map(|(t, span)| (t.name(), t.name(), *span)).collect();
         self.unique("target", names);
         targets.into_iter().map(|(target, _)| target).collect()
     }

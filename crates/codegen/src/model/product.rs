@@ -77,7 +77,9 @@ impl Product {
     }
 
     fn too_large(&self, op: &str, model: &Model, length: Option<u64>) -> Problem {
-        let at = length.map(|length| format!(" at length {length}")).unwrap_or_default();
+        let depends = model.lengths().is_some_and(|(name, _)| self.uses(name));
+        let at = length.filter(|_| depends).map(|length| format!(" at length {length}"));
+        let at = at.unwrap_or_default();
         Problem {
             message: format!("op `{op}` of model `{}` is too large{at}", model.name),
             span: self.span,

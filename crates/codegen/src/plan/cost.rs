@@ -2,11 +2,10 @@
 //!
 //! A first-order model after arXiv 2512.13282 ("Striking the Balance"): the slowest of the core,
 //! the streams and DRAM sets the pace, and a call has a floor. Its constants are measurements where
-//! there are any; [`LOOP_CYCLES`] and the epilogue's cycles are estimates from instruction counts.
+//! there are any; the cycles of loops and of the epilogue are estimates from instruction counts.
 //! The prediction of a core's rate is held against that paper's measurements in this file's tests.
 
 use serde::Serialize;
-use tilewright_kernel::Loops;
 
 use super::array::{Element, Layout};
 use crate::device::{self, Device, Epilogue, Precision, Shape, Tile};
@@ -26,8 +25,10 @@ const LANES: f64 = 16.0;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Bound {
-    /// The cores.
+    /// The cores' multiplications.
     Compute,
+    /// The cores, which spend more time on scales, bias and activation than on multiplying.
+    Epilogue,
     /// The stream of activations into the cores.
     A,
     /// The stream of weights into the cores.
@@ -44,6 +45,7 @@ impl std::fmt::Display for Bound {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Compute => "compute",
+            Self::Epilogue => "epilogue",
             Self::A => "A stream",
             Self::B => "B stream",
             Self::C => "C stream",
@@ -90,17 +92,20 @@ impl Cost {
         let c_bytes = (padded.m * padded.n * Element::Bf16.bytes()) as u64;
 
         let stream = |bytes: u64| tiles as f64 * bytes as f64 / STREAM_BYTES / costs.clock_mhz;
-        let compute = tiles as f64 * output_tile_cycles(layout, &loops, epilogue) / costs.clock_mhz;
+        let multiply = loops.k_tiles as f64 * (matmul_cycles(layout) + LOOP_CYCLES);
+        let finish = epilogue_cycles(layout, epilogue);
+        let compute = tiles as f64 * (multiply + finish) / costs.clock_mhz;
+        let of_the_core = if finish > multiply { Bound::Epilogue } else { Bound::Compute };
         let dram = (a_bytes + b_bytes + c_bytes) as f64 / costs.dram_bytes_per_us;
         let candidates = [
-            (Bound::Compute, compute),
+            (of_the_core, compute),
             (Bound::A, stream(a_tile)),
             (Bound::B, stream(b_tile)),
             (Bound::C, stream(c_tile)),
             (Bound::Dram, dram),
         ];
         let slowest = candidates.into_iter().max_by(|x, y| x.1.total_cmp(&y.1));
-        let (mut bound, pace) = slowest.unwrap_or((Bound::Compute, compute));
+        let (mut bound, pace) = slowest.unwrap_or((of_the_core, compute));
         let array_us = pace + COLD_DISPATCH_CYCLES / costs.clock_mhz;
         if CALL_FLOOR_US > array_us {
             bound = Bound::Launch;
@@ -118,12 +123,6 @@ impl Cost {
             bound,
         }
     }
-}
-
-/// Cycles of a core for one output tile.
-fn output_tile_cycles(layout: &Layout, loops: &Loops, epilogue: Epilogue) -> f64 {
-    let k_tile = matmul_cycles(layout) + LOOP_CYCLES;
-    loops.k_tiles as f64 * k_tile + epilogue_cycles(layout, epilogue)
 }
 
 /// Cycles of one tile's matmul: four micro-tiles at a time at the peak rate, and their sums loaded

@@ -364,7 +364,7 @@ impl Strides<'_> {
             found.push(violation(
                 Rule::Stride,
                 format!("{name} has a stride of {words} words, the {} reaches {step}", self.at),
-                "take a smaller m, so that the 4·m·N elements of a row block of C stay within the reach, or a smaller N",
+                format!("take a smaller m or N: the step over a row block of C is 2·m·N words and must stay within {step}"),
             ));
         }
     }

@@ -259,7 +259,10 @@ fn at_shape(
         ),
         span: op.shape_span,
         label: "this shape".to_owned(),
-        help: violation.help.clone(),
+        help: match target.tile {
+            TileChoice::Fixed(_) => format!("{}, or tile = \"auto\"", violation.help),
+            TileChoice::Auto => violation.help.clone(),
+        },
     }
 }
 

@@ -2,6 +2,7 @@
 //! real compiler by `against_compiler.rs`.
 
 #![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 pub(crate) mod models;
 
