@@ -6,6 +6,7 @@
 
 pub mod artifacts;
 pub mod design;
+pub mod kernel;
 pub mod table;
 
 use std::sync::LazyLock;
@@ -63,9 +64,10 @@ pub struct RenderError {
     reason: String,
 }
 
-const TEMPLATES: [(&str, &str); 4] = [
+const TEMPLATES: [(&str, &str); 5] = [
     ("artifacts.rs", include_str!("../../kernel-templates/artifacts.rs.tera")),
     ("design.mlir", include_str!("../../kernel-templates/design.mlir.tera")),
+    ("gemm.cc", include_str!("../../kernel-templates/gemm.cc.tera")),
     ("sequence.mlir", include_str!("../../kernel-templates/sequence.mlir.tera")),
     ("table.rs", include_str!("../../kernel-templates/table.rs.tera")),
 ];
