@@ -43,7 +43,7 @@ fn generated_is_fresh() {
 
 #[test]
 fn the_table_that_was_compiled_in_is_that_of_the_model_file() {
-    let table = tilewright::kernels::TABLE;
+    let table = &tilewright::kernels::TABLE;
     let lengths = table.kernels().filter_map(|kernel| kernel.length).collect::<BTreeSet<_>>();
     assert!(!table.targets.is_empty() && !lengths.is_empty());
     for kernel in table.kernels() {

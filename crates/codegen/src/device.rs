@@ -66,13 +66,15 @@ pub const fn costs(device: Device) -> Costs {
 
 /// Multiply-accumulates per cycle of one core at its peak.
 ///
-/// Plain bf16 on AIE2P is disputed (32 to 128 by source); 64 is the middle and an assumption.
+/// Plain bf16 on AIE2P is disputed (32 to 128 by source). 32 is what the AIE API's own emulation of
+/// its `mmul` can reach at most (`aie2p/emulated_mmul_intrinsics.hpp`: eight 32-lane multiplications
+/// for 4×8×8); an assumption until it is measured.
 pub const fn peak_macs(device: Device, precision: Precision) -> f64 {
     match (device, precision) {
         (Device::Npu1, Precision::I8) => 256.0,
         (Device::Npu1, Precision::Bf16) => 128.0,
         (Device::Npu2, Precision::I8) => 512.0,
-        (Device::Npu2, Precision::Bf16) => 64.0,
+        (Device::Npu2, Precision::Bf16) => 32.0,
     }
 }
 
@@ -129,6 +131,8 @@ pub const MAX_RUNS: usize = 256;
 pub const TASK_QUEUE: usize = 4;
 /// Largest host buffer: offsets into it are patched as 32-bit signed numbers.
 pub const MAX_HOST_BYTES: u64 = 1 << 31;
+/// Bytes of a vector register, which AIE2P loads and stores at multiples of its size only.
+pub const VECTOR_BYTES: usize = 64;
 /// One of the four banks of a core's data memory, which a stack must not outgrow.
 pub const CORE_BANK: usize = 16 << 10;
 

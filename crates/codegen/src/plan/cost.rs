@@ -136,15 +136,24 @@ pub fn matmul_cycles(layout: &Layout) -> f64 {
     passes as f64 * (multiply + sums)
 }
 
-/// Cycles of the epilogue for one output tile; estimates from the core kernel's instruction counts.
+/// Cycles of the epilogue for one output tile.
+///
+/// Vector instructions per 16 results of `gemm.cc.tera`, counted by hand from the AIE API's sources:
+/// on AIE2, float and 32-bit integer operations of 16 lanes count twice, because they take two
+/// instructions; on AIE2P the latter only. Neither moves between registers nor the overlap of slots
+/// of an instruction word is counted. An estimate until a core's simulator or a device says more.
 pub fn epilogue_cycles(layout: &Layout, epilogue: Epilogue) -> f64 {
-    let scale = if layout.precision == Precision::I8 { 24.0 } else { 4.0 };
-    let per_vector = scale
-        + match epilogue {
-            Epilogue::None => 0.0,
-            Epilogue::Bias => 2.0,
-            Epilogue::BiasGelu => 80.0,
-        };
+    let [none, bias, bias_gelu] = match (layout.device, layout.precision) {
+        (Device::Npu1, Precision::I8) => [19.0, 20.0, 72.0],
+        (Device::Npu2, Precision::I8) => [11.0, 12.0, 54.0],
+        (Device::Npu1, Precision::Bf16) => [2.0, 3.0, 46.0],
+        (Device::Npu2, Precision::Bf16) => [1.0, 1.5, 39.0],
+    };
+    let per_vector = match epilogue {
+        Epilogue::None => none,
+        Epilogue::Bias => bias,
+        Epilogue::BiasGelu => bias_gelu,
+    };
     layout.c_elements() as f64 / LANES * per_vector
 }
 

@@ -10,7 +10,7 @@ use super::array::{Argument, Array, At, Core, Dimension, Fifo, Layout, Port, Ste
 use super::sequence::{Command, HostBuffer, Sequence, Transfer};
 use super::usage::Usage;
 use crate::device::{
-    self, CORE_BANK, MAX_HOST_BYTES, MAX_ITERATION, MAX_RUNS, TASK_QUEUE, TileKind,
+    self, CORE_BANK, MAX_HOST_BYTES, MAX_ITERATION, MAX_RUNS, TASK_QUEUE, TileKind, VECTOR_BYTES,
 };
 
 /// A rule, by what it protects.
@@ -26,6 +26,8 @@ pub enum Rule {
     MemtileMemory,
     /// A stack fits into one bank.
     Stack,
+    /// Vectors are loaded from whole multiples of 64 bytes.
+    VectorAlignment,
     /// Buffer descriptors of a tile.
     Descriptors,
     /// Locks of a tile.
@@ -74,12 +76,13 @@ pub enum Rule {
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::MicroTile,
         Self::ParameterTile,
         Self::CoreMemory,
         Self::MemtileMemory,
         Self::Stack,
+        Self::VectorAlignment,
         Self::Descriptors,
         Self::Locks,
         Self::Channels,
@@ -113,6 +116,7 @@ impl Rule {
             Self::MicroTile
                 | Self::ParameterTile
                 | Self::Stack
+                | Self::VectorAlignment
                 | Self::WholeWords
                 | Self::Coverage
                 | Self::Depth
@@ -405,8 +409,30 @@ fn check_core(array: &Array, core: &Core, found: &mut Vec<Violation>) {
             "use a smaller stack",
         ));
     }
+    check_vectors(array, core, found);
     let mut held = BTreeMap::new();
     Program { array, core, found }.check(&core.program, &mut held);
+}
+
+/// MLIR-AIE lays buffers one behind the other after the stack, the largest first, and aligns none.
+/// AIE2P loads vectors of 64 bytes from multiples of 64 only, so everything before has to be whole.
+fn check_vectors(array: &Array, core: &Core, found: &mut Vec<Violation>) {
+    let ends_here = |fifo: &&Fifo| fifo.producer == core.at || fifo.consumers.contains(&core.at);
+    let objects = array.fifos.iter().filter(ends_here);
+    let objects = objects.map(|fifo| (format!("an object of `{}`", fifo.name), fifo.bytes()));
+    let own = [
+        ("the stack".to_owned(), core.stack),
+        ("the accumulators".to_owned(), core.accumulators.bytes()),
+    ];
+    for (what, bytes) in objects.chain(own) {
+        if !bytes.is_multiple_of(VECTOR_BYTES) {
+            found.push(violation(
+                Rule::VectorAlignment,
+                format!("{what} of {} has {bytes} bytes, no multiple of {VECTOR_BYTES}", core.at),
+                format!("make it a multiple of {VECTOR_BYTES} bytes"),
+            ));
+        }
+    }
 }
 
 struct Program<'a> {

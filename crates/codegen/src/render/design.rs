@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::kernel::kernel;
 use super::{RenderError, render};
 use crate::plan::Design;
 use crate::plan::array::{
@@ -40,7 +41,7 @@ impl RenderedDesign {
     /// When a template does not fit its context, which is a fault of this library.
     pub fn new(design: &Design) -> Result<Self, RenderError> {
         let configuration = configuration(&design.array)?;
-        let kernel = String::new();
+        let kernel = kernel(&design.layout)?;
         let mut hasher = blake3::Hasher::new();
         hasher.update(configuration.as_bytes()).update(kernel.as_bytes());
         let sequences = design

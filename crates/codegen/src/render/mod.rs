@@ -6,6 +6,7 @@
 
 pub mod artifacts;
 pub mod design;
+pub mod kernel;
 pub mod svg;
 pub mod table;
 
@@ -64,10 +65,11 @@ pub struct RenderError {
     reason: String,
 }
 
-const TEMPLATES: [(&str, &str); 5] = [
+const TEMPLATES: [(&str, &str); 6] = [
     ("array.svg", include_str!("../../kernel-templates/array.svg.tera")),
     ("artifacts.rs", include_str!("../../kernel-templates/artifacts.rs.tera")),
     ("design.mlir", include_str!("../../kernel-templates/design.mlir.tera")),
+    ("gemm.cc", include_str!("../../kernel-templates/gemm.cc.tera")),
     ("sequence.mlir", include_str!("../../kernel-templates/sequence.mlir.tera")),
     ("table.rs", include_str!("../../kernel-templates/table.rs.tera")),
 ];

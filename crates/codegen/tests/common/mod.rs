@@ -91,6 +91,14 @@ const CASES: &[(Rule, &str, &str, Change)] = &[
         (*array, *sequence) = with_tile(32, 32, 32);
         array.cores[0].stack = 20_000;
     }),
+    (
+        Rule::VectorAlignment,
+        "an odd stack",
+        "the stack of core (0, 2) has 3344 bytes",
+        |array, _| {
+            array.cores[0].stack = 3344;
+        },
+    ),
     (Rule::Descriptors, "memtile", "descriptors on even channels", |array, _| {
         fifo(array, "C_l2_0").depth = 7;
     }),
