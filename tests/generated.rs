@@ -1,5 +1,7 @@
 //! What is committed in `generated/` is what `model.toml` makes today.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,8 @@
 //! How long a build waits for the plan and the text of its kernels:
 //! `cargo bench -p tilewright-codegen --bench plan_and_render`.
 
+#![allow(clippy::expect_used, reason = "a benchmark of good input")]
+
 use tilewright_codegen::model::ModelFile;
 use tilewright_codegen::plan::Plan;
 use tilewright_codegen::render::Rendered;

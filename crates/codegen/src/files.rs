@@ -38,7 +38,7 @@ fn replace(folder: &Path, path: &Path, contents: &[u8]) -> io::Result<()> {
 }
 
 /// Makes a folder hold exactly these generated files: writes what differs and removes what
-/// [`is_generated`] and is not among them. Says how many files changed.
+/// says in its first line that it was generated here and is not among them. Says how many files changed.
 ///
 /// # Errors
 /// As [`write_if_changed`].

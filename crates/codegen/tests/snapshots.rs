@@ -1,5 +1,7 @@
 //! What is rendered for a small model, on every device and at every precision, as it was reviewed.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use tilewright_codegen::device::{Device, Precision};
 use tilewright_codegen::model::ModelFile;
 use tilewright_codegen::plan::Plan;

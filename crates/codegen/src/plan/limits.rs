@@ -2,7 +2,7 @@
 //! it is wrong.
 //!
 //! [`check_array`] looks at a static configuration, [`check_sequence`] at one runtime sequence on
-//! it. Both report every violation. Sources of the numbers stand with [`Device::limits`].
+//! it. Both report every violation. Sources of the numbers stand in [`device`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
