@@ -67,6 +67,21 @@ fn the_configuration_depends_on_no_shape() {
 }
 
 #[test]
+fn more_lengths_leave_an_automatic_tile_alone() {
+    let model = std::fs::read_to_string("../../model.toml").unwrap();
+    let hashes = |lengths: &str| {
+        let text = model.replace("[1500, 768, 384]", lengths);
+        let file = ModelFile::parse("model.toml", &text).unwrap();
+        let rendered = Rendered::new(&file, &Plan::new(&file).unwrap()).unwrap();
+        rendered.designs.into_iter().map(|design| design.hash).collect::<Vec<_>>()
+    };
+    let one = hashes("[1500]");
+    assert_eq!(one.len(), 4);
+    assert_eq!(one, hashes("[1500, 768, 384]"));
+    assert_eq!(one, hashes("[1500, 1000, 999, 100, 7]"));
+}
+
+#[test]
 fn the_hash_covers_configuration_and_kernel() {
     let hashes = Device::ALL.map(|device| {
         Precision::ALL.map(|precision| rendered(device, precision, "[300]").designs[0].hash.clone())

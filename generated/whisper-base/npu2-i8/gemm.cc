@@ -1,4 +1,4 @@
-// The core kernel of npu2 in i8 for the tile 96×40×64.
+// The core kernel of npu2 in i8 for the tile 128×32×64.
 //
 // Only operations of the AIE API that AIE2 and AIE2P both have as instructions: products of
 // bfloat16 into float sums, products of int16 into integer sums, and conversions between them.
@@ -25,7 +25,7 @@
 
 namespace {
 
-constexpr unsigned M = 96, K = 40, N = 64;
+constexpr unsigned M = 128, K = 32, N = 64;
 constexpr unsigned R = 8, S = 8, T = 8;
 constexpr bool SCALED = true;
 
@@ -74,7 +74,7 @@ TILEWRIGHT_INLINE void matmul(const Input *__restrict a, const Input *__restrict
         c10 = Product(aie::load_v<Product::size_C>(c1));
         c11 = Product(aie::load_v<Product::size_C>(c1 + Product::size_C));
       }
-      TILEWRIGHT_PRAGMA(clang loop min_iteration_count(4))
+      TILEWRIGHT_PRAGMA(clang loop min_iteration_count(3))
       for (; k < K / S; ++k) {
         const auto x0 = aie::load_v<Product::size_A>(a0 + k * Product::size_A);
         const auto x1 = aie::load_v<Product::size_A>(a1 + k * Product::size_A);
@@ -345,7 +345,7 @@ TILEWRIGHT_INLINE void epilogue(const Sum *__restrict sums, const float *__restr
 extern "C" {
 
 // sums = a × b for the first K tile of an output tile, sums += a × b for the others.
-void matmul_npu2_i8_96x40x64(const int8 *a, const int8 *b, int32 *sums, int32 k_tile) {
+void matmul_npu2_i8_128x32x64(const int8 *a, const int8 *b, int32 *sums, int32 k_tile) {
   if (k_tile == 0)
     matmul<true>(a, b, sums);
   else
@@ -354,7 +354,7 @@ void matmul_npu2_i8_96x40x64(const int8 *a, const int8 *b, int32 *sums, int32 k_
 
 // Narrows the sums to bfloat16, to nearest even. The parameters are floats in tiles of A and B:
 // a scale per row in A's; a scale per column and then a bias per column in B's.
-void epilogue_npu2_i8_96x40x64(const int32 *sums, const int8 *a_parameters, const int8 *b_parameters,
+void epilogue_npu2_i8_128x32x64(const int32 *sums, const int8 *a_parameters, const int8 *b_parameters,
     bfloat16 *c, int32 code) {
   const float *row_scales = reinterpret_cast<const float *>(a_parameters);
   const float *column_scales = reinterpret_cast<const float *>(b_parameters);

@@ -9,7 +9,7 @@
 //! | | any other | a dimension: a positive integer, or for at most one of them a list of integers, the *lengths* |
 //! | `[[target]]` | `device` | `"npu1"` or `"npu2"` |
 //! | | `precision` | `"i8"` or `"bf16"` |
-//! | | `tile` | `{ m, k, n }` or `"auto"` (the default) |
+//! | | `tile` | `{ m, k, n }` or `"auto"` (the default): the fastest at the longest length |
 //! | `[[op]]` | `name` | lower-case, unique |
 //! | | `shape` | M, K, N: each an integer or a product of integers and dimensions, like `"3 * d_model"` |
 //! | | `epilogue` | `"none"` (the default), `"bias"` or `"bias_gelu"` |

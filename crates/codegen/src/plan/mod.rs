@@ -129,10 +129,9 @@ impl Design {
         matmuls: &[Matmul],
         refusals: &mut Vec<Refusal>,
     ) -> Option<Self> {
-        let loads: Vec<Load> = matmuls.iter().map(load).collect();
         let layout = match target.tile {
             TileChoice::Fixed(tile) => Layout::new(target.device, target.precision, tile),
-            TileChoice::Auto => match tile::pick(target.device, target.precision, &loads) {
+            TileChoice::Auto => match pick(target, matmuls) {
                 Some(layout) => layout,
                 None => {
                     refusals.push(Refusal { rule: None, problem: no_tile(model, target) });
@@ -178,8 +177,20 @@ impl Design {
     }
 }
 
-fn load(matmul: &Matmul) -> Load {
-    Load { shape: matmul.shape, epilogue: matmul.epilogue, count: matmul.count }
+/// The fastest tile at the longest length among those that serve every length. Other lengths do not
+/// count, so that adding one leaves the tile, and with it the compiled configuration, as it is.
+fn pick(target: &Target, matmuls: &[Matmul]) -> Option<Layout> {
+    let load = |matmul: &Matmul| Load {
+        shape: matmul.shape,
+        epilogue: matmul.epilogue,
+        count: matmul.count,
+    };
+    let longest = matmuls.iter().filter_map(|matmul| matmul.length).max();
+    let counts = |matmul: &&Matmul| matmul.length.is_none() || matmul.length == longest;
+    let (judged, rest): (Vec<&Matmul>, Vec<&Matmul>) = matmuls.iter().partition(counts);
+    let judged: Vec<Load> = judged.into_iter().map(load).collect();
+    let rest: Vec<Load> = rest.into_iter().map(load).collect();
+    tile::pick(target.device, target.precision, &judged, &rest)
 }
 
 fn kernel(file: &ModelFile, layout: &Layout, matmul: &Matmul) -> Kernel {

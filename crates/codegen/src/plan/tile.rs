@@ -17,20 +17,25 @@ pub struct Load {
     pub count: u64,
 }
 
-/// Picks the tile that serves all loads in the smallest predicted time, or none if no tile keeps
-/// every limit.
+/// Picks the tile that serves `loads` in the smallest predicted time among those that keep every
+/// limit for them and for `others`; none if there is none.
 ///
 /// The search is exhaustive over the tiles that fit into a core: some thousand candidates. Those with
 /// the largest m·n, which move the least, come first, so that most of the rest is given up early as
 /// slower than the best so far.
-pub fn pick(device: Device, precision: Precision, loads: &[Load]) -> Option<Layout> {
+pub fn pick(
+    device: Device,
+    precision: Precision,
+    loads: &[Load],
+    others: &[Load],
+) -> Option<Layout> {
     let mut layouts: Vec<Layout> = candidates(device, precision).collect();
     layouts.sort_by_key(|layout| std::cmp::Reverse(layout.c_elements()));
     let mut best: Option<(f64, Layout)> = None;
     for layout in layouts {
         let limit = best.as_ref().map_or(f64::INFINITY, |(time, _)| *time);
         if let Some(time) = predicted_below(&layout, loads, limit)
-            && is_legal(&layout, loads)
+            && is_legal(&layout, loads.iter().chain(others))
         {
             best = Some((time, layout));
         }
@@ -73,9 +78,9 @@ pub fn predicted(layout: &Layout, loads: &[Load]) -> f64 {
     predicted_below(layout, loads, f64::INFINITY).unwrap_or(f64::INFINITY)
 }
 
-fn is_legal(layout: &Layout, loads: &[Load]) -> bool {
+fn is_legal<'a>(layout: &Layout, loads: impl Iterator<Item = &'a Load> + Clone) -> bool {
     // What most often fails is cheap to see without planning a sequence.
-    let blocks_fit = loads.iter().all(|load| {
+    let blocks_fit = loads.clone().all(|load| {
         let loops = layout.loops(load.shape);
         loops.row_blocks <= MAX_RUNS && loops.column_blocks <= MAX_RUNS
     });
@@ -87,7 +92,8 @@ fn is_legal(layout: &Layout, loads: &[Load]) -> bool {
         let sequence = Sequence::new(layout, load.shape, load.epilogue);
         limits::check_sequence(&array, &sequence).is_empty()
     };
-    limits::check_array(&array).is_empty() && loads.iter().all(is_clean)
+    let mut loads = loads;
+    limits::check_array(&array).is_empty() && loads.all(is_clean)
 }
 
 #[cfg(test)]
@@ -110,7 +116,8 @@ mod tests {
         for device in Device::ALL {
             for precision in Precision::ALL {
                 let plain = Layout::new(device, precision, Tile { m: 64, k: 64, n: 64 });
-                let picked = pick(device, precision, &loads).expect("a tile serves Whisper base");
+                let picked =
+                    pick(device, precision, &loads, &[]).expect("a tile serves Whisper base");
                 let (ours, theirs) = (predicted(&picked, &loads), predicted(&plain, &loads));
                 let same = picked.tile == plain.tile;
                 assert!(
