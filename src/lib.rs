@@ -1,3 +1,12 @@
 //! Whisper on AMD NPUs: kernels made by `cargo build`.
+//!
+//! From a sound file to features: [`audio`] reads it and makes spectrograms, [`weights`] are those of
+//! a checkpoint, and the [`encoder`] runs through the generated table of [`kernels`] on a
+//! [`backend`].
 
+pub mod audio;
+pub mod backend;
+pub mod encoder;
+pub mod features;
 pub mod kernels;
+pub mod weights;

@@ -21,14 +21,44 @@ pub(crate) enum CliError {
     Write { path: PathBuf, source: io::Error },
     /// Standard output could not be written.
     Stdout(io::Error),
+    /// The sound file cannot be used.
+    Audio(tilewright::audio::AudioError),
+    /// The weights cannot be used.
+    Weights(tilewright::weights::WeightsError),
+    /// The encoder could not be loaded or run.
+    Encoder(tilewright::encoder::EncoderError),
+    /// An instruction set was asked for that is not there.
+    Cpu(tilewright::backend::cpu::CpuError),
+    /// There is no spectrogram of so many bins.
+    Bins(tilewright::audio::UnsupportedBins),
+    /// The reference of `--compare` cannot be used.
+    Reference { file: String, reason: String },
+    /// The table has no target of this precision.
+    NoTarget { precision: &'static str },
     /// No design could be planned, so there is nothing to write.
     NoDesign,
 }
 
-impl<E: Into<tilewright_codegen::Error>> From<E> for CliError {
-    fn from(error: E) -> Self {
-        Self::Codegen(error.into())
-    }
+/// Conversions for `?`.
+macro_rules! from {
+    ($($variant:ident($error:ty),)*) => {
+        $(impl From<$error> for CliError {
+            fn from(error: $error) -> Self {
+                Self::$variant(error.into())
+            }
+        })*
+    };
+}
+
+from! {
+    Codegen(tilewright_codegen::Error),
+    Codegen(tilewright_codegen::problem::Problems),
+    Codegen(tilewright_codegen::render::RenderError),
+    Audio(tilewright::audio::AudioError),
+    Weights(tilewright::weights::WeightsError),
+    Encoder(tilewright::encoder::EncoderError),
+    Cpu(tilewright::backend::cpu::CpuError),
+    Bins(tilewright::audio::UnsupportedBins),
 }
 
 impl fmt::Display for CliError {
@@ -50,6 +80,17 @@ impl fmt::Display for CliError {
             }
             Self::Write { path, source } => write!(f, "cannot write {}: {source}", path.display())?,
             Self::Stdout(source) => write!(f, "cannot write to standard output: {source}")?,
+            Self::Audio(error) => write!(f, "{error}")?,
+            Self::Weights(error) => write!(f, "{error}")?,
+            Self::Encoder(error) => write!(f, "{error}")?,
+            Self::Cpu(error) => write!(f, "{error}")?,
+            Self::Bins(error) => write!(f, "{error}")?,
+            Self::Reference { file, reason } => {
+                write!(f, "cannot compare with {file}: {reason}")?;
+            }
+            Self::NoTarget { precision } => {
+                write!(f, "no target of precision {precision} is compiled in")?;
+            }
             Self::NoDesign => write!(f, "no target has a design, nothing was written")?,
         }
         self.help().map_or(Ok(()), |help| write!(f, "\n  = help: {help}"))
@@ -64,7 +105,17 @@ impl CliError {
                 let help = if reads { reading_help } else { writing_help };
                 Some(help(source.kind()).to_owned())
             }
-            Self::Codegen(_) | Self::Stdout(_) => None,
+            Self::Codegen(_)
+            | Self::Stdout(_)
+            | Self::Audio(_)
+            | Self::Weights(_)
+            | Self::Encoder(_)
+            | Self::Cpu(_)
+            | Self::Bins(_)
+            | Self::Reference { .. } => None,
+            Self::NoTarget { .. } => {
+                Some("add a [[target]] of it to model.toml and build again".to_owned())
+            }
             Self::UnknownTarget { known, .. } => {
                 Some(format!("its targets are {}", known.join(", ")))
             }

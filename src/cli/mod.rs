@@ -4,6 +4,7 @@
 //! it did not understand what it was asked. What went wrong is said on standard error, so that
 //! standard output holds results and nothing else.
 
+mod encode;
 mod error;
 mod output;
 mod plan;
@@ -23,18 +24,24 @@ use error::CliError;
 #[derive(Parser)]
 #[command(name = "tilewright", version, about, after_help = EXAMPLES)]
 struct Cli {
+    /// Say what happens on standard error; -vv says more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+
     #[command(subcommand)]
     command: Command,
 }
 
 const EXAMPLES: &str = "\
 Examples:
+  tilewright encode samples/speech.wav
   tilewright plan
   tilewright plan --model models/whisper-small.toml --target npu2-i8 --svg array.svg
   tilewright render --out designs";
 
 #[derive(Subcommand)]
 enum Command {
+    Encode(encode::EncodeArgs),
     Plan(plan::PlanArgs),
     Render(render::RenderArgs),
 }
@@ -61,7 +68,10 @@ impl ModelArgs {
 
 /// Runs the command that the arguments ask for.
 pub(crate) fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let cli = Cli::parse();
+    listen(cli.verbose);
+    let done = match cli.command {
+        Command::Encode(args) => encode::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Render(args) => render::run(&args),
     };
@@ -72,6 +82,21 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Sends what libraries log to standard error: warnings always, more when asked.
+fn listen(verbose: u8) {
+    let level = match verbose {
+        0 => tracing::Level::WARN,
+        1 => tracing::Level::DEBUG,
+        _ => tracing::Level::TRACE,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .without_time()
+        .init();
 }
 
 /// Writes to standard error. If that is closed there is nobody left to tell.

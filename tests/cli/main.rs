@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used)] // Helpers outside of test functions.
 
 mod bad_input;
+mod encode;
 mod plan;
 mod render;
 mod svg;
@@ -157,7 +158,7 @@ fn the_version_is_that_of_the_package() {
 #[test]
 fn every_command_has_help_with_an_example() {
     let sandbox = Sandbox::new();
-    for arguments in [&["--help"][..], &["plan", "--help"], &["plan", "-h"], &["render", "--help"]]
+    for arguments in [&["--help"][..], &["encode", "--help"], &["plan", "--help"], &["plan", "-h"], &["render", "--help"]]
     {
         let help = sandbox.run(arguments).success();
         assert!(help.contains("Example") && help.contains("\n  tilewright "), "{help}");

@@ -1,0 +1,178 @@
+//! One layer: self-attention and a feed-forward network.
+
+use std::sync::Arc;
+
+use tilewright_kernel::Kernel;
+
+use super::observe::{Observer, timed};
+use super::{EncoderError, EncoderOps};
+use crate::backend::cpu::{
+    Attention, Cpu, CpuError, Numeric, Output, Prepared, SharedBytes, Workspace,
+};
+use crate::weights::{PackCache, Packed, Weights};
+
+/// What packed weights in a cache are told apart by, besides their kernel: change it whenever the
+/// order of the tensors that go into one matrix changes.
+const PACKING: &str = "v1";
+
+/// Where the parts of an encoder come from, and what they are made for.
+pub(super) struct Source<'a> {
+    pub(super) cpu: Cpu,
+    pub(super) numeric: Numeric,
+    pub(super) weights: &'a Weights,
+    pub(super) cache: Option<&'a PackCache>,
+}
+
+impl Source<'_> {
+    pub(super) fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>, EncoderError> {
+        Ok(self.weights.tensor(name, &[len])?.into_vec())
+    }
+
+    pub(super) fn norm(&self, name: &str, width: usize) -> Result<Norm, EncoderError> {
+        Ok(Norm {
+            weight: self.vector(&format!("{name}.weight"), width)?,
+            bias: self.vector(&format!("{name}.bias"), width)?,
+        })
+    }
+
+    /// Packed bytes from the cache, or else made and kept there. `what` tells them from all others
+    /// of the same weights.
+    pub(super) fn packed(
+        &self,
+        what: &str,
+        make: impl FnOnce() -> Result<Vec<u8>, EncoderError>,
+    ) -> Result<SharedBytes, EncoderError> {
+        let Some(cache) = self.cache else { return Ok(Arc::new(make()?)) };
+        let key = format!("{what}, {:?}, {}, {PACKING}", self.numeric, self.cpu.isa());
+        Ok(Arc::new(PackedBytes(cache.get_or_make(&key, make)?)))
+    }
+
+    /// The weights of a kernel: the projections of these names, one under the other.
+    fn matrix<K: Kernel>(&self, names: &[String]) -> Result<Prepared<K>, EncoderError> {
+        let shape = K::INFO.shape;
+        let what = format!("{} {}×{}", names.join(" + "), shape.k, shape.n);
+        let bytes = self.packed(&what, || {
+            let (weights, bias) = self.stacked(names, shape.k, shape.n / names.len())?;
+            Ok(self.cpu.prepare::<K>(self.numeric, &weights, Some(&bias))?.as_bytes().to_vec())
+        })?;
+        let range = 0..(*bytes).as_ref().len();
+        Ok(self.cpu.load(self.numeric, bytes, range)?)
+    }
+
+    /// Weights and biases of projections, each with `outputs` rows. The key projection has no bias.
+    fn stacked(
+        &self,
+        names: &[String],
+        inputs: usize,
+        outputs: usize,
+    ) -> Result<(Vec<f32>, Vec<f32>), EncoderError> {
+        let (mut weights, mut bias) = (Vec::new(), Vec::new());
+        for name in names {
+            let tensor = self.weights.tensor(&format!("{name}.weight"), &[outputs, inputs])?;
+            weights.extend_from_slice(&tensor);
+            if name.ends_with("k_proj") {
+                bias.resize(bias.len() + outputs, 0.0);
+            } else {
+                bias.extend(self.vector(&format!("{name}.bias"), outputs)?);
+            }
+        }
+        Ok((weights, bias))
+    }
+}
+
+/// Bytes of a cache entry, as the backend takes them.
+struct PackedBytes(Packed);
+
+impl AsRef<[u8]> for PackedBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// A LayerNorm.
+pub(super) struct Norm {
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl Norm {
+    pub(super) fn run(&self, cpu: &Cpu, x: &[f32], out: &mut [f32]) -> Result<(), CpuError> {
+        cpu.layer_norm(x, &self.weight, &self.bias, out)
+    }
+}
+
+/// Values between the operators, for some windows one behind the other.
+#[derive(Default)]
+pub(super) struct Buffers {
+    pub(super) hidden: Vec<f32>,
+    pub(super) normed: Vec<f32>,
+    qkv: Vec<f32>,
+    attended: Vec<f32>,
+    up: Vec<f32>,
+}
+
+impl Buffers {
+    pub(super) fn resize<O: EncoderOps>(&mut self, windows: usize) {
+        let rows = windows * O::positions();
+        for (buffer, width) in [
+            (&mut self.hidden, O::D_MODEL),
+            (&mut self.normed, O::D_MODEL),
+            (&mut self.qkv, 3 * O::D_MODEL),
+            (&mut self.attended, O::D_MODEL),
+            (&mut self.up, O::FFN),
+        ] {
+            buffer.resize(rows * width, 0.0);
+        }
+    }
+}
+
+/// The weights of a layer.
+pub(super) struct Layer<O: EncoderOps> {
+    attention_norm: Norm,
+    qkv: Prepared<O::AttnQkv>,
+    out: Prepared<O::AttnOut>,
+    ffn_norm: Norm,
+    up: Prepared<O::FfnUp>,
+    down: Prepared<O::FfnDown>,
+}
+
+impl<O: EncoderOps> Layer<O> {
+    pub(super) fn load(source: &Source<'_>, index: usize) -> Result<Self, EncoderError> {
+        let name = |part: &str| format!("model.encoder.layers.{index}.{part}");
+        let [q, k, v] = ["q", "k", "v"].map(|which| name(&format!("self_attn.{which}_proj")));
+        Ok(Self {
+            attention_norm: source.norm(&name("self_attn_layer_norm"), O::D_MODEL)?,
+            qkv: source.matrix(&[q, k, v])?,
+            out: source.matrix(&[name("self_attn.out_proj")])?,
+            ffn_norm: source.norm(&name("final_layer_norm"), O::D_MODEL)?,
+            up: source.matrix(&[name("fc1")])?,
+            down: source.matrix(&[name("fc2")])?,
+        })
+    }
+
+    /// Runs the layer on the hidden values, in place.
+    pub(super) fn run(
+        &self,
+        cpu: &Cpu,
+        numeric: Numeric,
+        buffers: &mut Buffers,
+        workspace: &mut Workspace,
+        observer: &mut dyn Observer,
+    ) -> Result<(), CpuError> {
+        let Buffers { hidden, normed, qkv, attended, up } = buffers;
+        let rows = O::positions();
+        let attention =
+            Attention { heads: O::HEADS, d_model: O::D_MODEL, rows, valid: rows, numeric };
+        timed(observer, "layer_norm", || self.attention_norm.run(cpu, hidden, normed))?;
+        timed(observer, "attn_qkv", || {
+            cpu.matmul(&self.qkv, normed, Output::Store, qkv, workspace)
+        })?;
+        timed(observer, "attention", || cpu.attention(&attention, qkv, attended, workspace))?;
+        timed(observer, "attn_out", || {
+            cpu.matmul(&self.out, attended, Output::Add, hidden, workspace)
+        })?;
+        timed(observer, "layer_norm", || self.ffn_norm.run(cpu, hidden, normed))?;
+        timed(observer, "ffn_up", || cpu.matmul(&self.up, normed, Output::Store, up, workspace))?;
+        timed(observer, "ffn_down", || cpu.matmul(&self.down, up, Output::Add, hidden, workspace))
+    }
+}
