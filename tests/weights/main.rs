@@ -1,0 +1,13 @@
+//! Weights through the public API: layouts, every way in which files are wrong, the cache, the hub.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers outside of test functions.
+
+mod cache;
+mod checkpoint;
+mod fits;
+mod hub;
+mod layouts;
+mod malformed;
+mod measure;
+mod property;
+mod synthetic;
