@@ -2,13 +2,18 @@
 //!
 //! [`open`] reads WAV, FLAC, MP3 and Ogg Vorbis of any sample rate and channel count. It mixes the
 //! channels to one, resamples to 16 kHz and hands out [`Window`]s of 30 seconds; it holds little
-//! more than one of them, however long the recording.
+//! more than one of them, however long the recording. [`LogMel`] turns a window into the
+//! spectrogram that the encoder takes.
 //!
 //! ```no_run
+//! use tilewright::audio::{self, LogMel};
+//!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let mut talk = tilewright::audio::open("talk.flac")?;
+//! let mel = LogMel::new(80)?;
+//! let mut talk = audio::open("talk.flac")?;
 //! while let Some(window) = talk.next_window()? {
-//!     println!("{:.0} s: {} samples", window.start_seconds(), window.samples.len());
+//!     let features = mel.compute(&window.samples);
+//!     println!("{:.0} s: {} numbers", window.start_seconds(), features.len());
 //! }
 //! # Ok(())
 //! # }
@@ -32,11 +37,13 @@
 
 mod decode;
 mod error;
+mod mel;
 mod reader;
 mod resample;
 mod wav;
 
 pub use error::{AudioError, Problem};
+pub use mel::{LogMel, UnsupportedBins, Workspace};
 pub use reader::{AudioReader, Window, from_bytes, from_samples, open};
 
 /// Samples per second of everything that [`AudioReader`] hands out: what Whisper was trained on.

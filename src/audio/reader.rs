@@ -49,7 +49,8 @@ pub fn from_samples(
 /// A stretch of a recording: up to 30 seconds, 16 kHz, mono.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Window {
-    /// The samples: [`WINDOW_SAMPLES`] of them, fewer in the last window. There is no padding.
+    /// The samples: [`WINDOW_SAMPLES`] of them, fewer in the last window. There is no padding;
+    /// [`LogMel`](super::LogMel) adds it.
     pub samples: Vec<f32>,
     /// Where the window begins in the recording, in samples of 16 kHz.
     pub start: u64,

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod formats;
+mod mel;
 mod resampling;
 mod support;
 mod windows;

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the files of this folder again. Needs SoX and FFmpeg.
+# Makes the files of this folder again. Needs SoX, FFmpeg and Python with numpy and transformers.
 set -eu
 cd "$(dirname "$0")"
 
@@ -17,3 +17,19 @@ rm tone.wav
 sox -D -R -n -r 16000 -b 16 long.wav synth 0.5 sine 300:600 vol 0.5
 ffmpeg -y -loglevel error -bitexact -i long.wav -c:a flac -frame_size 512 long.flac
 rm long.wav
+
+# Some frames of what WhisperFeatureExtractor makes of samples/speech.wav: f32, frame by frame.
+python3 - <<'P'
+import wave
+import numpy as np
+from transformers import WhisperFeatureExtractor
+
+with wave.open("../../samples/speech.wav") as file:
+    sound = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / 32768
+for bins in 80, 128:
+    extractor = WhisperFeatureExtractor(feature_size=bins)
+    mel = extractor(sound, sampling_rate=16000, return_tensors="np").input_features[0]
+    assert mel.shape == (bins, 3000)
+    frames = [0, 1, 2, 100, 333, 500, 700, 900, 1050, 1203, 1205, 2999]
+    mel[:, frames].T.astype("<f4").tofile(f"mel{bins}.f32")
+P
