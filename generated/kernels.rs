@@ -25,7 +25,7 @@ pub static TABLE: ::tilewright_kernel::Table = ::tilewright_kernel::Table {
 ///
 /// Generic code over it serves every model of the file; [`dispatch`] finds the pass for values known
 /// at run time.
-pub trait Pass {
+pub trait Pass: Send + Sync + 'static {
     /// The model and target.
     fn target() -> &'static ::tilewright_kernel::TargetInfo;
     /// The value of the model's list dimension, if it has one.

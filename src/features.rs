@@ -154,7 +154,9 @@ mod tests {
         let length = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
         assert_eq!((10 + length) % 64, 0);
         let header = std::str::from_utf8(&bytes[10..10 + length]).unwrap();
-        assert!(header.starts_with("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2, 3), }"));
+        assert!(
+            header.starts_with("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2, 3), }")
+        );
         assert!(header.ends_with(" \n"));
         assert_eq!(bytes.len(), 10 + length + 18 * 4);
     }

@@ -154,15 +154,13 @@ impl<O: EncoderOps> Layer<O> {
     pub(super) fn run(
         &self,
         cpu: &Cpu,
-        numeric: Numeric,
         buffers: &mut Buffers,
         workspace: &mut Workspace,
         observer: &mut dyn Observer,
     ) -> Result<(), CpuError> {
         let Buffers { hidden, normed, qkv, attended, up } = buffers;
         let rows = O::positions();
-        let attention =
-            Attention { heads: O::HEADS, d_model: O::D_MODEL, rows, valid: rows, numeric };
+        let attention = Attention { heads: O::HEADS, d_model: O::D_MODEL, rows, valid: rows };
         timed(observer, "layer_norm", || self.attention_norm.run(cpu, hidden, normed))?;
         timed(observer, "attn_qkv", || {
             cpu.matmul(&self.qkv, normed, Output::Store, qkv, workspace)

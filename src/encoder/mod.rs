@@ -42,8 +42,8 @@ use crate::kernels::{self, Pass};
 use crate::weights::{Dimensions, PackCache, Weights, WeightsError};
 pub use compare::Distance;
 use layer::{Buffers, Layer, Norm};
-pub use observe::{Nobody, Observer, Profile};
 use observe::timed;
+pub use observe::{Nobody, Observer, Profile};
 pub use ops::EncoderOps;
 use stem::Stem;
 
@@ -57,7 +57,9 @@ pub enum EncoderError {
     #[error(transparent)]
     Cpu(#[from] CpuError),
     /// Nothing was compiled for this target and length.
-    #[error("no kernels of {model} on {target} at length {length:?} are compiled in; the lengths are {lengths:?}")]
+    #[error(
+        "no kernels of {model} on {target} at length {length:?} are compiled in; the lengths are {lengths:?}"
+    )]
     NotCompiled {
         /// The model.
         model: &'static str,
@@ -160,7 +162,6 @@ impl kernels::Visitor for Sizes {
 /// An encoder whose matmuls are the kernels of `O`.
 pub struct Encoder<O: EncoderOps> {
     cpu: Cpu,
-    numeric: Numeric,
     stem: Stem,
     layers: Vec<Layer<O>>,
     norm: Norm,
@@ -184,7 +185,6 @@ impl<O: EncoderOps> Encoder<O> {
         let source = layer::Source { cpu, numeric, weights, cache };
         Ok(Self {
             cpu,
-            numeric,
             stem: Stem::load::<O>(&source)?,
             layers: (0..O::LAYERS).map(|i| Layer::load(&source, i)).collect::<Result<_, _>>()?,
             norm: source.norm("model.encoder.layer_norm", O::D_MODEL)?,
@@ -200,12 +200,12 @@ impl<O: EncoderOps> Encode for Encoder<O> {
         if mel.is_empty() || !mel.len().is_multiple_of(window) {
             return Err(EncoderError::Mel { expected: window, given: mel.len() });
         }
-        let Self { cpu, numeric, stem, layers, norm, buffers, workspace } = self;
+        let Self { cpu, stem, layers, norm, buffers, workspace } = self;
         buffers.resize::<O>(mel.len() / window);
         stem.run::<O>(cpu, mel, &mut buffers.hidden, workspace, observer)?;
         for (i, layer) in layers.iter().enumerate() {
             observer.hidden(i, &buffers.hidden);
-            layer.run(cpu, *numeric, buffers, workspace, observer)?;
+            layer.run(cpu, buffers, workspace, observer)?;
         }
         let Buffers { hidden, normed, .. } = buffers;
         timed(observer, "layer_norm", || norm.run(cpu, hidden, normed))?;

@@ -63,8 +63,7 @@ fn conv(
     outputs: usize,
 ) -> Result<PreparedConv, EncoderError> {
     let bytes = source.packed(&format!("{name} {inputs}×{outputs}"), || {
-        let weights =
-            source.weights.tensor(&format!("{name}.weight"), &[outputs, inputs, TAPS])?;
+        let weights = source.weights.tensor(&format!("{name}.weight"), &[outputs, inputs, TAPS])?;
         let bias = source.vector(&format!("{name}.bias"), outputs)?;
         let conv = source.cpu.prepare_conv(source.numeric, inputs, &weights, &bias)?;
         Ok(conv.as_bytes().to_vec())

@@ -47,7 +47,9 @@ fn the_sample_becomes_features_and_a_summary() {
     let outcome = run(&sandbox, &[&sample()]);
     assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("synthetic weights"), "{}", outcome.stderr);
-    for word in ["model", "backend", "precision", "kernels", "real time", "checksum", "1500×512×1536"] {
+    for word in
+        ["model", "backend", "precision", "kernels", "real time", "checksum", "1500×512×1536"]
+    {
         assert!(outcome.stdout.contains(word), "{word}: {}", outcome.stdout);
     }
     let bytes = std::fs::read(sandbox.path("speech.features.safetensors")).expect("written");
@@ -70,7 +72,8 @@ fn json_is_all_there_is_and_the_checksum_is_that_of_the_features() {
     // Deterministic: another run, another precision of the same weights.
     let again = json(&sandbox, &[&sample(), "--out", "g.npy", "--format", "npy"]);
     assert_eq!(again["checksum"], report["checksum"]);
-    let other = json(&sandbox, &[&sample(), "--out", "h.npy", "--format", "npy", "--precision", "f32"]);
+    let other =
+        json(&sandbox, &[&sample(), "--out", "h.npy", "--format", "npy", "--precision", "f32"]);
     assert_ne!(other["checksum"], report["checksum"]);
 }
 
@@ -103,7 +106,8 @@ fn a_shorter_context_cuts_the_recording_into_more_windows() {
 #[test]
 fn telephone_audio_is_encoded() {
     let sandbox = Sandbox::new();
-    let samples: Vec<i16> = (0..16_000).map(|i| ((i as f32 * 0.35).sin() * 9000.0) as i16).collect();
+    let samples: Vec<i16> =
+        (0..16_000).map(|i| ((i as f32 * 0.35).sin() * 9000.0) as i16).collect();
     write(&sandbox, "call.wav", &wav(8_000, &samples));
     let report = json(&sandbox, &["call.wav"]);
     assert!((report["audio_seconds"].as_f64().expect("a number") - 2.0).abs() < 0.01);

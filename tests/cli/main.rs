@@ -158,8 +158,13 @@ fn the_version_is_that_of_the_package() {
 #[test]
 fn every_command_has_help_with_an_example() {
     let sandbox = Sandbox::new();
-    for arguments in [&["--help"][..], &["encode", "--help"], &["plan", "--help"], &["plan", "-h"], &["render", "--help"]]
-    {
+    for arguments in [
+        &["--help"][..],
+        &["encode", "--help"],
+        &["plan", "--help"],
+        &["plan", "-h"],
+        &["render", "--help"],
+    ] {
         let help = sandbox.run(arguments).success();
         assert!(help.contains("Example") && help.contains("\n  tilewright "), "{help}");
     }

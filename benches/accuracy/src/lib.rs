@@ -73,7 +73,12 @@ pub struct Measured {
 ///
 /// # Errors
 /// When the reference cannot be read, or the encoder fails.
-pub fn measure(goldens: &Path, size: &str, numeric: Numeric, rounds: usize) -> Result<Measured, Error> {
+pub fn measure(
+    goldens: &Path,
+    size: &str,
+    numeric: Numeric,
+    rounds: usize,
+) -> Result<Measured, Error> {
     let bytes = std::fs::read(goldens.join(format!("{size}.safetensors")))?;
     let reference = SafeTensors::deserialize(&bytes)?;
     let mut encoder = load(size, numeric)?;

@@ -105,7 +105,8 @@ impl Rows {
         };
         let row = |&at: &usize| values.get(at * width..(at + 1) * width);
         let chosen: Option<Vec<&[f32]>> = positions.iter().map(row).collect();
-        let chosen = chosen.ok_or_else(|| format!("it has positions beyond the {there} compiled"))?;
+        let chosen =
+            chosen.ok_or_else(|| format!("it has positions beyond the {there} compiled"))?;
         Ok(Distance::new(&chosen.concat(), of_index))
     }
 }
@@ -123,7 +124,8 @@ fn rows(
     if tensor.dtype() != Dtype::F32 || width == 0 {
         return Err(format!("{name} is no f32 of some width"));
     }
-    let values = tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+    let values =
+        tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
     let positions = positions.map(|name| indices(tensors, name, rows)).transpose()?;
     Ok(Some(Rows { values: values.collect(), rows, width, positions }))
 }

@@ -127,14 +127,17 @@ impl Report {
             .iter()
             .map(|s| format!("{} {}×{}×{} ({} calls)", s.op, s.m, s.k, s.n, s.calls))
             .collect();
-        let memory = self.peak_memory_bytes.map_or("unknown".to_owned(), |bytes| {
-            format!("{:.0} MB at most", bytes as f64 / 1e6)
-        });
+        let memory = self
+            .peak_memory_bytes
+            .map_or("unknown".to_owned(), |bytes| format!("{:.0} MB at most", bytes as f64 / 1e6));
         let [a, b, c] = self.tensor;
         for (name, value) in [
             (
                 "audio",
-                format!("{}, {:.1} s in {} {windows}", self.audio, self.audio_seconds, self.windows),
+                format!(
+                    "{}, {:.1} s in {} {windows}",
+                    self.audio, self.audio_seconds, self.windows
+                ),
             ),
             ("model", format!("{}, {} weights", self.model, self.weights)),
             ("backend", format!("{}, {}", self.backend, self.isa)),

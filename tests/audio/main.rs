@@ -1,0 +1,10 @@
+//! From sound files to spectrograms, through the public API.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
+
+mod bad_input;
+mod formats;
+mod mel;
+mod resampling;
+mod support;
+mod windows;
