@@ -1,0 +1,197 @@
+//! Functions of vectors. The tests below measure the errors that the comments state.
+
+use super::simd::Simd;
+
+/// Added to x, |x| < 2²², it leaves no bits for a fraction: x is rounded to an integer, ties to
+/// even, which the lowest bits of the sum then hold.
+pub(super) const INTEGERS: f32 = 12_582_912.0;
+
+/// 2^f − 1 over f, for |f| ≤ 1/2: a minimax fit of the relative error, 2·10⁻⁹.
+const EXP2: [f32; 6] = [
+    std::f32::consts::LN_2,
+    0.240_226_48,
+    0.055_503_324,
+    0.009_618_437,
+    0.001_339_887_5,
+    0.000_153_533_62,
+];
+
+/// 2^x for x ≤ 0, within 1 ulp (1.2 without FMA) down to the smallest normal number, which is the
+/// least it returns.
+#[inline(always)]
+pub(super) fn exp2<S: Simd>(s: S, x: S::F32) -> S::F32 {
+    let x = s.max(s.splat(-126.0), x);
+    let shifted = s.add(x, s.splat(INTEGERS));
+    let f = s.sub(x, s.sub(shifted, s.splat(INTEGERS)));
+    let mut y = s.splat(EXP2[5]);
+    for i in (0..5).rev() {
+        y = s.fma(y, f, s.splat(EXP2[i]));
+    }
+    y = s.fma(y, f, s.splat(1.0));
+    s.shift_exponent(y, shifted)
+}
+
+/// Beyond it Φ is 0 or 1 to within 1.1·10⁻⁸.
+const PHI_BOUND: f32 = 5.6;
+
+/// Φ(x) − 1/2 over x is P(x²) / Q(x²): a minimax fit of the absolute error of Φ, 9·10⁻⁹.
+const PHI_P: [f32; 6] =
+    [0.398_942_23, 0.034_376_133, 0.004_707_261_5, 0.000_173_851_06, 6.356_538e-6, 2.214_531_7e-8];
+const PHI_Q: [f32; 6] =
+    [1.0, 0.252_833_9, 0.028_940_104, 0.001_912_98, 7.510_205e-5, 1.180_212_5e-6];
+
+/// x·Φ(x), the exact GELU, within 10⁻⁶ for |x| ≤ 8 (1.6·10⁻⁶ without FMA).
+#[inline(always)]
+pub(super) fn gelu<S: Simd>(s: S, x: S::F32) -> S::F32 {
+    let bounded = s.min(s.splat(PHI_BOUND), s.max(s.splat(-PHI_BOUND), x));
+    let square = s.mul(bounded, bounded);
+    let mut p = s.splat(PHI_P[5]);
+    let mut q = s.splat(PHI_Q[5]);
+    for i in (0..5).rev() {
+        p = s.fma(p, square, s.splat(PHI_P[i]));
+        q = s.fma(q, square, s.splat(PHI_Q[i]));
+    }
+    s.mul(x, s.fma(bounded, s.div(p, q), s.splat(0.5)))
+}
+
+/// The largest magnitude of a slice. NaN counts as larger than any, so it is not lost.
+#[inline(always)]
+pub(super) fn max_magnitude<S: Simd>(s: S, x: &[f32]) -> f32 {
+    let mut max = s.zero();
+    let chunks = x.chunks_exact(S::LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        max = s.max_bits(max, s.load(chunk));
+    }
+    let mut largest = 0;
+    for lane in s.lanes_i32(max) {
+        largest = if lane > largest { lane } else { largest };
+    }
+    for x in rest {
+        let bits = (x.to_bits() & 0x7fff_ffff) as i32;
+        largest = if bits > largest { bits } else { largest };
+    }
+    f32::from_bits(largest as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::cpu::simd::{Isa, Level, MAX_LANES, Work};
+
+    /// Applies a function to many numbers.
+    #[derive(Clone, Copy)]
+    enum Apply<'a> {
+        Exp2(&'a [f32]),
+        Gelu(&'a [f32]),
+        Round(&'a [f32]),
+    }
+
+    impl Work for Apply<'_> {
+        type Output = Vec<f32>;
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> Vec<f32> {
+            let (Self::Exp2(x) | Self::Gelu(x) | Self::Round(x)) = self;
+            let mut out = Vec::new();
+            for chunk in x.chunks(S::LANES) {
+                let mut lanes = [0.0; MAX_LANES];
+                lanes[..chunk.len()].copy_from_slice(chunk);
+                let x = s.load(&lanes);
+                let y = match self {
+                    Self::Exp2(_) => exp2(s, x),
+                    Self::Gelu(_) => gelu(s, x),
+                    Self::Round(_) => s.round_bf16(x),
+                };
+                s.store(y, &mut lanes);
+                out.extend_from_slice(&lanes[..chunk.len()]);
+            }
+            out
+        }
+    }
+
+    fn levels() -> Vec<Level> {
+        let levels: Vec<_> = Isa::ALL.into_iter().filter_map(Level::new).collect();
+        println!("tested: {:?}", levels.iter().map(|level| level.isa()).collect::<Vec<_>>());
+        levels
+    }
+
+    #[test]
+    fn exp2_is_within_an_ulp() {
+        let x: Vec<f32> = (0..200_000).map(|i| i as f32 * -126.0 / 200_000.0).collect();
+        for level in levels() {
+            let mut worst = 0.0_f64;
+            for (x, y) in x.iter().zip(level.run(Apply::Exp2(&x))) {
+                let exact = f64::from(*x).exp2();
+                let ulp = f64::from((exact as f32).next_up()) - f64::from(exact as f32);
+                worst = worst.max((f64::from(y) - exact).abs() / ulp);
+            }
+            println!("{}: 2^x within {worst:.3} ulp", level.isa());
+            // Without FMA each step of the polynomial rounds twice.
+            assert!(worst <= if level.isa() == Isa::Portable { 1.5 } else { 1.0 }, "{worst}");
+            let least = level.run(Apply::Exp2(&[0.0, -126.0, -1e30, f32::NEG_INFINITY, f32::NAN]));
+            assert_eq!(least[..4], [1.0, f32::MIN_POSITIVE, f32::MIN_POSITIVE, f32::MIN_POSITIVE]);
+            assert!(least[4].is_nan());
+        }
+    }
+
+    #[test]
+    fn gelu_is_exact_to_a_millionth() {
+        let x: Vec<f32> = (0..=200_000).map(|i| (i - 100_000) as f32 * 8e-5).collect();
+        for level in levels() {
+            let mut worst = 0.0_f64;
+            for (x, y) in x.iter().zip(level.run(Apply::Gelu(&x))) {
+                let x = f64::from(*x);
+                let exact = 0.5 * x * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2);
+                worst = worst.max((f64::from(y) - exact).abs());
+            }
+            println!("{}: gelu within {worst:.3e}", level.isa());
+            assert!(worst <= if level.isa() == Isa::Portable { 1.6e-6 } else { 1e-6 }, "{worst}");
+            let ends = level.run(Apply::Gelu(&[0.0, 1e30, -1e3, f32::NAN]));
+            assert_eq!(ends[0], 0.0);
+            assert!((ends[1] / 1e30 - 1.0).abs() < 1e-6 && ends[2].abs() < 1e-4);
+            assert!(ends[3].is_nan());
+        }
+    }
+
+    #[test]
+    fn rounding_to_bf16_is_that_of_half() {
+        let mut bits = 1_u32;
+        let mut x: Vec<f32> = (0..100_000)
+            .map(|_| {
+                bits = bits.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                f32::from_bits(bits)
+            })
+            .collect();
+        x.extend([f32::NAN, -f32::NAN, f32::INFINITY, f32::MAX, 1.003_906_2, 1.011_718_7, -0.0]);
+        x.push(f32::from_bits(0x7fff_ffff));
+        for level in levels() {
+            for (x, y) in x.iter().zip(level.run(Apply::Round(&x))) {
+                assert_eq!(y.to_bits(), half::bf16::from_f32(*x).to_f32().to_bits(), "{x}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_magnitude_keeps_nan() {
+        struct Max<'a>(&'a [f32]);
+        impl Work for Max<'_> {
+            type Output = f32;
+            #[inline(always)]
+            fn run<S: Simd>(self, s: S) -> f32 {
+                max_magnitude(s, self.0)
+            }
+        }
+        for level in levels() {
+            for length in 0..70 {
+                let mut x: Vec<f32> = (0..length).map(|i| (i as f32 * 0.7).sin()).collect();
+                let expected = x.iter().fold(0.0_f32, |max, x| max.max(x.abs()));
+                assert_eq!(level.run(Max(&x)), expected);
+                for at in 0..length {
+                    let kept = std::mem::replace(&mut x[at], -f32::NAN);
+                    assert!(level.run(Max(&x)).is_nan());
+                    x[at] = kept;
+                }
+            }
+        }
+    }
+}
