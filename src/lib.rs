@@ -1,3 +1,4 @@
 //! Whisper on AMD NPUs: kernels made by `cargo build`.
 
 pub mod kernels;
+pub mod weights;

@@ -1,0 +1,64 @@
+//! `config.json`: what a checkpoint says about itself.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::dimensions::{self, Dimensions};
+use super::error::WeightsError;
+use super::files;
+
+/// Real ones have 2 kB.
+const LIMIT: u64 = 4 << 20;
+
+/// The fields of a Whisper checkpoint's `config.json` that matter here.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Config {
+    num_mel_bins: usize,
+    d_model: usize,
+    encoder_attention_heads: usize,
+    encoder_layers: usize,
+    encoder_ffn_dim: usize,
+    #[serde(default = "positions")]
+    max_source_positions: usize,
+    decoder_layers: Option<usize>,
+}
+
+fn positions() -> usize {
+    1500
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    model_type: Option<String>,
+}
+
+impl Config {
+    /// Reads a file; `None` where there is none.
+    pub(super) fn read(path: &Path) -> Result<Option<Self>, WeightsError> {
+        let Some(text) = files::read(path, LIMIT)? else { return Ok(None) };
+        let json = |source| WeightsError::Json { path: path.to_owned(), source };
+        let kind: Kind = serde_json::from_slice(&text).map_err(json)?;
+        match kind.model_type {
+            Some(model_type) if model_type != "whisper" => {
+                Err(WeightsError::NotWhisper { config: path.to_owned(), model_type })
+            }
+            _ => serde_json::from_slice(&text).map(Some).map_err(json),
+        }
+    }
+
+    pub(super) fn dimensions(&self) -> Dimensions {
+        Dimensions {
+            mel_bins: self.num_mel_bins,
+            d_model: self.d_model,
+            heads: self.encoder_attention_heads,
+            layers: self.encoder_layers,
+            ffn: self.encoder_ffn_dim,
+            positions: self.max_source_positions,
+        }
+    }
+
+    pub(super) fn preset(&self) -> Option<&'static str> {
+        dimensions::preset(&self.dimensions(), self.decoder_layers)
+    }
+}

@@ -1,0 +1,12 @@
+//! Weights through the public API: layouts, every way in which files are wrong, the cache.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers outside of test functions.
+
+mod cache;
+mod checkpoint;
+mod fits;
+mod layouts;
+mod malformed;
+mod measure;
+mod property;
+mod synthetic;
