@@ -7,7 +7,7 @@
 //! # Where
 //! The first of these that can be written to; all of them are looked into:
 //! 1. `TILEWRIGHT_CACHE_DIR`, and then no other place; set but empty, nothing is cached;
-//! 2. `.tilewright/` beside the weights;
+//! 2. `.tilewright/` beside the weights, unless they came from the hub, whose folders belong to it;
 //! 3. `tilewright/` in the user's cache folder: `XDG_CACHE_HOME`, `LOCALAPPDATA` on Windows,
 //!    `~/.cache`.
 //!

@@ -24,9 +24,9 @@ pub enum WeightsError {
         /// What the system said.
         source: io::Error,
     },
-    /// There is no such file.
+    /// There is no such file, and the words are no hub id either.
     #[error(
-        "there are no weights at {}\n  = help: name a folder with model.safetensors or a *.safetensors file", .0.display()
+        "there are no weights at {}\n  = help: name a folder with model.safetensors, a *.safetensors file, or a hub id such as openai/whisper-base", .0.display()
     )]
     NotFound(PathBuf),
     /// A pipe, a device or something else that cannot be mapped.
@@ -97,6 +97,9 @@ pub enum WeightsError {
         /// What is wrong, in the order of the model.
         problems: Vec<TensorProblem>,
     },
+    /// Weights of the hub that are not on this machine and could not be downloaded.
+    #[error("{0}")]
+    Hub(Box<HubError>),
     /// The file changed after it was opened.
     #[error("{} changed while it was in use\n  = help: start again", .0.display())]
     Changed(PathBuf),
@@ -232,6 +235,32 @@ impl fmt::Display for TensorProblem {
                 name.escape_debug()
             ),
         }
+    }
+}
+
+/// Weights of the hub that are not on this machine and could not be downloaded.
+#[derive(Debug)]
+pub struct HubError {
+    /// The hub id: `openai/whisper-base`.
+    pub id: String,
+    /// Why they could not be downloaded.
+    pub reason: String,
+    /// Pages to download by hand.
+    pub urls: Vec<String>,
+    /// The folder that was looked into.
+    pub cache: Option<PathBuf>,
+}
+
+impl fmt::Display for HubError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "there is no file or folder {0}, and the hub's {0} is not ", self.id)?;
+        match &self.cache {
+            Some(cache) => write!(f, "in {}", cache.display())?,
+            None => write!(f, "on this machine")?,
+        }
+        write!(f, ": {}", self.reason)?;
+        write!(f, "\n  = help: download by hand into a folder and name it with --weights FOLDER:")?;
+        self.urls.iter().try_for_each(|url| write!(f, "\n      {url}"))
     }
 }
 

@@ -341,6 +341,16 @@ fn read_index(path: &Path) -> Result<BTreeMap<String, Vec<String>>, WeightsError
     Ok(shards)
 }
 
+/// The files that an index names, to download them.
+pub(super) fn shards(index: &Path) -> Result<Vec<String>, WeightsError> {
+    let shards = read_index(index)?;
+    let problems = check_names(&shards);
+    match problems.is_empty() {
+        true => Ok(shards.into_keys().collect()),
+        false => Err(WeightsError::Shards { index: index.to_owned(), problems }),
+    }
+}
+
 fn check_names(shards: &BTreeMap<String, Vec<String>>) -> Vec<String> {
     if shards.is_empty() {
         return vec!["it names no shards".to_owned()];

@@ -1,10 +1,14 @@
-//! Weights: from files, or made of nothing.
+//! Weights: from files, from the hub, or made of nothing.
 //!
 //! [`Weights::open`] takes what a user says after `--weights`:
 //!
 //! - a folder, with `model.safetensors` or `model.safetensors.index.json` and its shards, and
 //!   `config.json`;
-//! - a `*.safetensors` file, or an `*.index.json`.
+//! - a `*.safetensors` file, or an `*.index.json`;
+//! - a hub id, `openai/whisper-base` or `openai/whisper-base@revision`.
+//!
+//! What exists as a path is a path. Anything else that consists of two words with one `/` between
+//! them is a hub id; to be told that a path does not exist instead, write `./` before it.
 //!
 //! Files are mapped, not read. [`Weights::check`] says everything that does not fit a model before
 //! anything is computed; [`Weights::tensor`] hands out the tensors, which stay where they are if
@@ -38,6 +42,7 @@ mod error;
 mod files;
 mod hash;
 mod header;
+mod hub;
 mod map;
 pub mod synthetic;
 
@@ -51,23 +56,28 @@ use std::sync::OnceLock;
 
 pub use cache::{PackCache, Packed};
 pub use dimensions::{Dimensions, encoder_tensors};
-pub use error::{SizeMismatch, TensorProblem, WeightsError};
+pub use error::{HubError, SizeMismatch, TensorProblem, WeightsError};
 pub use hash::ContentHash;
 pub use header::Malformed;
 
 use files::{Files, Pages};
+use hub::HubId;
 
 /// How weights are opened.
 ///
 /// ```no_run
 /// use tilewright::weights::Options;
 ///
-/// let weights = Options::new().cache("/fast").open("whisper-base")?;
+/// let weights = Options::new().offline(true).open("openai/whisper-base")?;
 /// # Ok::<_, tilewright::weights::WeightsError>(())
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     cache: Option<Vec<PathBuf>>,
+    offline: bool,
+    progress: bool,
+    hub_cache: Option<PathBuf>,
+    hub_endpoint: Option<String>,
 }
 
 impl Options {
@@ -82,12 +92,43 @@ impl Options {
         self
     }
 
-    /// Opens a folder or a file.
+    /// Never downloads. Default: downloads what is not there, unless `HF_HUB_OFFLINE` is set.
+    pub fn offline(&mut self, offline: bool) -> &mut Self {
+        self.offline = offline;
+        self
+    }
+
+    /// Shows on standard error how far a download is. Default: no.
+    pub fn progress(&mut self, progress: bool) -> &mut Self {
+        self.progress = progress;
+        self
+    }
+
+    /// The folder for downloads. Default: that of Hugging Face's programs: `HF_HUB_CACHE`,
+    /// `HF_HOME/hub`, `~/.cache/huggingface/hub`.
+    pub fn hub_cache(&mut self, folder: impl Into<PathBuf>) -> &mut Self {
+        self.hub_cache = Some(folder.into());
+        self
+    }
+
+    /// The hub. Default: `HF_ENDPOINT`, `https://huggingface.co`.
+    pub fn hub_endpoint(&mut self, url: impl Into<String>) -> &mut Self {
+        self.hub_endpoint = Some(url.into());
+        self
+    }
+
+    /// Opens a folder, a file or a hub id.
     pub fn open(&self, spec: impl AsRef<OsStr>) -> Result<Weights, WeightsError> {
         let path = Path::new(spec.as_ref());
         match path.symlink_metadata() {
             Ok(_) => Ok(self.weights(Files::open(path)?, beside(path))),
-            Err(error) if is_absent(&error) => Err(WeightsError::NotFound(path.to_owned())),
+            Err(error) if is_absent(&error) => match path.to_str().and_then(HubId::parse) {
+                Some(id) => {
+                    let folder = hub::folder(&id, self)?;
+                    Ok(self.weights(Files::open(&folder)?, None))
+                }
+                None => Err(WeightsError::NotFound(path.to_owned())),
+            },
             Err(error) => Err(WeightsError::file("open", path, error)),
         }
     }
@@ -132,7 +173,7 @@ enum Source {
 }
 
 impl Weights {
-    /// Opens a folder or a file, see the [module](self).
+    /// Opens a folder, a file or a hub id, see the [module](self).
     pub fn open(spec: impl AsRef<OsStr>) -> Result<Self, WeightsError> {
         Options::new().open(spec)
     }

@@ -102,7 +102,7 @@ impl Folder {
 
     /// What opening and checking a path in here says is wrong.
     pub(crate) fn error(&self, name: &str, dimensions: &Dimensions) -> String {
-        let opened = Options::new().open(self.path().join(name));
+        let opened = Options::new().offline(true).open(self.path().join(name));
         let checked = opened.and_then(|weights| weights.check(dimensions));
         self.message(checked.expect_err("this is wrong"))
     }

@@ -127,7 +127,7 @@ fn things_that_are_no_weights() {
     ");
     insta::assert_snapshot!(folder.error("not/there", &MINI), @r"
     there are no weights at DIR/not/there
-      = help: name a folder with model.safetensors or a *.safetensors file
+      = help: name a folder with model.safetensors, a *.safetensors file, or a hub id such as openai/whisper-base
     ");
     folder.write("folder/model.safetensors/inside", "");
     insta::assert_snapshot!(folder.error("folder", &MINI), @r"
