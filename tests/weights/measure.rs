@@ -43,11 +43,14 @@ fn measure() {
         drop((bytes, model));
         let mut options = Options::new();
         options.cache(folder.path().join("cache"));
-        let open = || {
+        let mut forgetful = Options::new();
+        forgetful.cache(&path); // A file, so that nothing can be kept in it.
+        let open_with = |options: &Options| {
             let weights = options.open(folder.path()).unwrap();
             weights.check(&BASE).unwrap();
             weights
         };
+        let open = || open_with(&options);
         if drop_from_page_cache(&path) {
             best("  open and check, not in the page cache", 1, open);
         }
@@ -57,9 +60,10 @@ fn measure() {
         }
         best("  all encoder tensors, checked for NaN", 5, || read(&weights));
         if drop_from_page_cache(&path) {
-            best("  content hash, not in the page cache", 1, || open().content_hash().unwrap());
+            let hash = || open_with(&forgetful).content_hash().unwrap();
+            best("  content hash, not in the page cache", 1, hash);
         }
-        best("  content hash, computed", 5, || open().content_hash().unwrap());
+        best("  content hash, computed", 5, || open_with(&forgetful).content_hash().unwrap());
         let hour = SystemTime::now() - Duration::from_secs(3600);
         File::options().write(true).open(&path).unwrap().set_modified(hour).unwrap();
         open().content_hash().unwrap();

@@ -43,7 +43,7 @@ impl Comparison {
         let bytes = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
         let tensors = SafeTensors::deserialize(&bytes).map_err(|error| fail(error.to_string()))?;
         let rows = |values: &str, positions: Option<&str>| {
-            rows(&tensors, values, positions).map_err(|reason| fail(reason))
+            rows(&tensors, values, positions).map_err(&fail)
         };
         let hidden = rows("hidden.rows", Some("hidden.row_index"))?;
         let candidates = [
