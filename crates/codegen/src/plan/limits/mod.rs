@@ -2,7 +2,8 @@
 //! it is wrong.
 //!
 //! [`check_array`] looks at a static configuration, [`check_sequence`] at one runtime sequence on
-//! it. Both report every violation. Sources of the numbers stand in [`device`].
+//! it. Both report every violation. Sources of the numbers stand in
+//! [`crate::device`].
 
 mod array;
 mod sequence;
