@@ -1,7 +1,6 @@
 //! What `encode` says about its work: to people, or as JSON.
 
 use std::fmt::Write;
-use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -91,19 +90,19 @@ impl Compared {
     }
 }
 
-/// A bar on standard error for work that takes longer than a second; nothing where nobody looks.
+/// A bar on standard error for work of more than about a second. A terminal shows it, a file does
+/// not.
 pub(super) fn progress(seconds: Option<f64>) -> ProgressBar {
-    let Some(seconds) = seconds else { return ProgressBar::hidden() };
-    let bar = ProgressBar::no_length().with_elapsed(Duration::ZERO);
-    bar.set_length(seconds as u64);
+    let Some(seconds) = seconds.filter(|&seconds| seconds > LONG) else {
+        return ProgressBar::hidden();
+    };
     let style = ProgressStyle::with_template("{bar:40} {pos} of {len} s, {eta} left");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    // Short work shows nothing: the bar is drawn when the first window took its time.
-    if seconds < LONG { ProgressBar::hidden() } else { bar }
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(seconds as u64).with_style(style)
 }
 
-/// Seconds of audio that take more than about a second to encode.
-const LONG: f64 = 120.0;
+/// Seconds of audio that take about a second to encode.
+const LONG: f64 = 60.0;
 
 /// The most memory that this process had in use, where the system tells.
 pub(super) fn peak_memory() -> Option<u64> {
