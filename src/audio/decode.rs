@@ -262,9 +262,23 @@ fn decoder_of(format: &dyn FormatReader) -> Result<(Box<dyn AudioDecoder>, Track
 }
 
 /// Runs the decoding library on untrusted bytes: a panic in it is a damaged file, not the end of
-/// the program. What it was working on is in an unknown state and must not be used again, which
+/// the program (unless that was built with `panic = "abort"`). Fuzzing found such bytes. What it
+/// was working on is in an unknown state and must not be used again, which
 /// [`AudioReader`](super::AudioReader) sees to: after an error it is at its end.
 fn contain<T>(work: impl FnOnce() -> T) -> Result<T, Problem> {
     catch_unwind(AssertUnwindSafe(work))
         .map_err(|_| Problem::Damaged("the decoder failed on it".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_decoder_is_a_damaged_file() {
+        let caught = contain(|| panic!("attempt to multiply with overflow"));
+        assert!(
+            matches!(caught, Err::<(), _>(Problem::Damaged(reason)) if reason == "the decoder failed on it")
+        );
+    }
 }

@@ -212,6 +212,16 @@ fn a_damaged_mp3_plays_on() {
     assert!((3_000..=6_402).contains(&samples) && reader.damaged_packets() > 0, "{samples}");
 }
 
+/// Found by fuzzing: in both, symphonia-codec-vorbis 0.6.1 panics in release builds too (`floor.rs`
+/// divides by zero, `codebook.rs` asserts).
+#[test]
+fn a_panic_in_the_decoder_is_a_damaged_file() {
+    for name in ["divides-by-zero.ogg", "breaks-assertion.ogg"] {
+        let bytes = fs::read(file("tests/data").join(name)).unwrap();
+        assert_message(bytes, "`it` is damaged (the decoder failed on it): copy or download it");
+    }
+}
+
 /// A disk that fails.
 struct Failing(Cursor<Vec<u8>>);
 

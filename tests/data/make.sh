@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes the files of this folder again. Needs SoX, FFmpeg and Python with numpy and transformers.
+# Makes the files of this folder again, except divides-by-zero.ogg and breaks-assertion.ogg, which
+# the fuzzer made of tone.ogg. Needs SoX, FFmpeg and Python with numpy and transformers.
 set -eu
 cd "$(dirname "$0")"
 
