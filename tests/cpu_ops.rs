@@ -340,7 +340,7 @@ fn wrong_lengths_are_errors_that_say_which() {
 fn weights_of_another_instruction_set_are_an_error() {
     let cpus = cpus();
     let [first, .., last] = cpus.as_slice() else {
-        println!("skipped: this machine has one instruction set");
+        skip(format_args!("this machine has one instruction set"));
         return;
     };
     let b = first.prepare::<Small>(PER_ROW, &noise(2, 90 * 70), None).unwrap();
@@ -376,4 +376,10 @@ fn the_compiled_models_kernels_run() {
     let target = tilewright::kernels::TABLE.targets[0];
     let length = tilewright::kernels::TABLE.kernels[0].iter().filter_map(|k| k.length).min();
     dispatch(target, length, Run).unwrap();
+}
+
+/// Says on standard error that something is not tested; unlike `eprintln!`, the test runner shows it.
+fn skip(reason: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
 }

@@ -169,7 +169,8 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<(), CliError> {
     let start = Instant::now();
     let weights = weights(args)?;
     let target = target(&weights, args)?;
-    let mut encoder = load(args, target, &weights)?;
+    let cpu = Cpu::new()?;
+    let mut encoder = load(args, target, cpu, &weights)?;
     let load_time = start.elapsed();
 
     let mut job = Job::new(args, encoder.as_mut(), comparison)?;
@@ -182,7 +183,7 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<(), CliError> {
         model: target.model,
         weights: args.weights.clone().unwrap_or_else(|| "synthetic".to_owned()),
         backend: "cpu",
-        isa: Cpu::new()?.isa().to_string(),
+        isa: cpu.isa().to_string(),
         precision: args.precision_name(),
         positions: encoder.positions(),
         shapes: encoder.kernels().map(|kernel| Shape::new(kernel, done.tensor[0])).into(),
@@ -234,13 +235,14 @@ fn target(weights: &Weights, args: &EncodeArgs) -> Result<&'static TargetInfo, C
 fn load(
     args: &EncodeArgs,
     target: &'static TargetInfo,
+    cpu: Cpu,
     weights: &Weights,
 ) -> Result<Box<dyn Encode>, CliError> {
     let lengths = TABLE.of(target.model, target.device, target.precision);
     let length = args.audio_ctx.or_else(|| lengths.filter_map(|kernel| kernel.length).max());
     let cache = weights.pack_cache()?;
     let numeric = args.numeric();
-    Ok(encoder::load(target, length, Cpu::new()?, numeric, weights, Some(&cache))?)
+    Ok(encoder::load(target, length, cpu, numeric, weights, Some(&cache))?)
 }
 
 /// The work on one sound file.

@@ -81,7 +81,7 @@ const POSITIONS: usize = 1500;
 #[test]
 fn a_layer_computed_with_them_is_what_transformers_computes() {
     let Some(goldens) = goldens() else {
-        eprintln!("skipped: no reference results; TILEWRIGHT_GOLDENS names their folder");
+        skip(format_args!("no reference results; TILEWRIGHT_GOLDENS names their folder"));
         return;
     };
     let nano = Weights::open(goldens.join("nano.safetensors")).unwrap();
@@ -210,4 +210,10 @@ fn norm(row: &[f32], name: &str) -> Vec<f32> {
 /// By the integral of its derivative's Gaussian, in `f64`.
 fn gelu(x: f32) -> f32 {
     (f64::from(x) * 0.5 * (1.0 + libm::erf(f64::from(x) / 2f64.sqrt()))) as f32
+}
+
+/// Says on standard error that something is not tested; unlike `eprintln!`, the test runner shows it.
+fn skip(reason: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
 }

@@ -18,7 +18,7 @@ const LAYERS_32: Bounds = Bounds { f32: (0.999_999, 2e-3), bf16: 0.998, i8: 0.99
 fn holds(size: &str, bounds: &Bounds) {
     let goldens = goldens();
     if !goldens.is_dir() {
-        eprintln!("SKIPPED: there are no goldens at {}; set TILEWRIGHT_GOLDENS", goldens.display());
+        skip(format_args!("there are no goldens at {}; set TILEWRIGHT_GOLDENS", goldens.display()));
         return;
     }
     for (name, numeric) in NUMERICS.into_iter().take(3) {
@@ -54,4 +54,10 @@ fn the_larger_sizes() {
     holds("small", &LAYERS_32);
     holds("medium", &LAYERS_32);
     holds("large-v3-turbo", &LAYERS_32);
+}
+
+/// Says on standard error that something is not tested; unlike `eprintln!`, the test runner shows it.
+fn skip(reason: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
 }

@@ -77,7 +77,7 @@ pub(super) fn listed(names: &[&str]) -> String {
 
 /// A table whose keys are taken one by one; what is left in the end is unknown.
 struct Fields<'t, 'i> {
-    /// What the table is, for messages: ``model `whisper-base` ``.
+    /// What the table is, for messages: "target".
     what: &'static str,
     entries: Vec<(&'t Spanned<std::borrow::Cow<'i, str>>, &'t Value<'i>)>,
     /// Keys that were asked for.
