@@ -318,6 +318,8 @@ pub struct FifoEnd {
     /// Objects that one acquire takes the lock for, more than 1 with `repeat_count` on the
     /// producer's side.
     pub times: i32,
+    /// Count by which the lock is released per object.
+    pub release_times: i32,
 }
 
 /// A declared or defined `func.func`.
