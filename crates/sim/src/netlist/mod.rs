@@ -4,6 +4,7 @@
 //! buffer descriptors, DMA channels, flows between ports, core programs and runtime sequences.
 //! Ids are indices into the lists of the [`Netlist`] and only mean something within it.
 
+mod build;
 mod device;
 
 use std::collections::BTreeMap;
@@ -80,6 +81,23 @@ pub struct Netlist {
     pub entities: BTreeMap<ValueId, Entity>,
     /// What the design does that is legal, but surely not meant.
     pub warnings: Vec<Warning>,
+}
+
+impl Netlist {
+    /// A tile by its id; ids of another netlist mean nothing here.
+    pub(crate) fn tile(&self, id: TileId) -> &Tile {
+        &self.tiles[id.index()]
+    }
+
+    /// A buffer by its id.
+    pub(crate) fn buffer(&self, id: BufferId) -> &Buffer {
+        &self.buffers[id.index()]
+    }
+
+    /// A lock by its id.
+    pub(crate) fn lock(&self, id: LockId) -> &Lock {
+        &self.locks[id.index()]
+    }
 }
 
 /// What an SSA value of the device's body stands for.
