@@ -111,7 +111,6 @@ impl Array {
             }
         }
         Self {
-            netlist,
             functions,
             timing: timing(netlist.device.family),
             memory: Memory::default(),
@@ -137,6 +136,7 @@ impl Array {
             order: 0,
             begun: Instant::now(),
             clock_at: 0,
+            netlist,
         }
     }
 

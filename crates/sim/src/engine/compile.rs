@@ -1,5 +1,6 @@
 //! From regions of operations to straight code.
 
+mod affine;
 mod control;
 mod memory;
 mod scalar;
@@ -23,7 +24,6 @@ pub(super) struct LocalPlace {
     pub(super) name: String,
     pub(super) bytes: usize,
     pub(super) initial: Option<Vec<u8>>,
-    pub(super) span: Span,
 }
 
 /// Where values of an enclosing operation go when a region is left.
@@ -72,16 +72,12 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Compiles a body that begins with these values for its arguments, and all functions that it
-    /// calls.
-    pub(super) fn body(&mut self, region: &'a Region, arguments: &[Value]) -> Result<()> {
+    /// Compiles a body, whose frame begins with its arguments, and all functions that it calls.
+    pub(super) fn body(&mut self, region: &'a Region) -> Result<()> {
         let entry = self.program.here();
         self.program.routines.push(Routine { entry, slots: 0 });
-        if let Some(block) = region.blocks.first() {
-            for (&argument, &value) in block.arguments.iter().zip(arguments) {
-                let to = self.define(argument);
-                self.program.push(Span::default(), Instruction::Constant { to, value });
-            }
+        for &argument in region.blocks.first().map_or(&[][..], |block| &block.arguments) {
+            self.define(argument);
         }
         self.region(region)?;
         self.program.push(Span::default(), Instruction::End);
@@ -147,18 +143,13 @@ impl<'a> Compiler<'a> {
         if let Some(&slot) = self.frame.get(&id) {
             return Ok(slot);
         }
-        let Some(&entity) = self.netlist.entities.get(&id) else {
-            // Values of later blocks: defined before they are reached.
+        let Some(&Entity::Buffer(buffer)) = self.netlist.entities.get(&id) else {
+            // Values of later blocks: defined before they are reached. Tiles and locks are looked up
+            // by who uses them.
             return Ok(self.define(id));
         };
-        let value = match entity {
-            Entity::Tile(tile) => Value::Tile(tile),
-            Entity::Lock(lock) => Value::Lock(lock),
-            Entity::Buffer(buffer) => {
-                let layout = self.layout(op, &self.netlist.buffers[buffer.index()].ty)?;
-                Value::View(View { place: PlaceId(buffer.0), offset: 0, layout })
-            }
-        };
+        let layout = self.layout(op, &self.netlist.buffers[buffer.index()].ty)?;
+        let value = Value::View(View { place: PlaceId(buffer.0), offset: 0, layout });
         // Entities belong to the device: they are constants wherever they are used, but a slot
         // filled in one branch is not filled in the other.
         let to = self.fresh();
@@ -268,7 +259,11 @@ impl<'a> Compiler<'a> {
     }
 
     fn op(&mut self, op: &'a Op) -> Result<()> {
-        if scalar::compile(self, op)? || memory::compile(self, op)? || control::compile(self, op)? {
+        let known = scalar::compile(self, op)?
+            || memory::compile(self, op)?
+            || control::compile(self, op)?
+            || affine::compile(self, op)?;
+        if known {
             return Ok(());
         }
         if self.sequence.is_some() && super::sequence::compile(self, op)? {
@@ -407,7 +402,7 @@ impl<'a> Compiler<'a> {
             ));
         };
         let id = self.netlist.buffers.len() + self.places.len();
-        self.places.push(LocalPlace { name, bytes, initial, span: op.span });
+        self.places.push(LocalPlace { name, bytes, initial });
         Ok(PlaceId(id as u32))
     }
 

@@ -3,6 +3,8 @@
 mod call;
 mod view;
 
+pub(super) use call::missing;
+
 use std::sync::Arc;
 
 use super::array::{Array, Cycle, Event, Waiter};
@@ -75,8 +77,6 @@ struct EndState {
 enum Step {
     /// Goes on with the next one.
     Next,
-    /// Goes on elsewhere.
-    Go(u32),
     /// Waits; the same instruction comes again.
     Wait(Waiting),
     /// Takes time; goes on with the next one.
@@ -358,7 +358,6 @@ impl Array {
                     self.cores[core as usize].thread.pc += 1;
                     cycles += cost(instruction);
                 }
-                Step::Go(to) => self.cores[core as usize].thread.pc = to as usize,
                 Step::Busy(busy) => {
                     self.cores[core as usize].thread.pc += 1;
                     self.recorder.core_busy(core, self.now, self.now + busy, span);
@@ -447,7 +446,7 @@ impl Array {
                 }
                 state.held -= count;
                 state.cursor = (state.cursor + count as usize) % state.end.buffers.len().max(1);
-                let (lock, times) = (state.end.release, state.end.release_times.max(1));
+                let (lock, times) = (state.end.release, state.end.times.max(1));
                 if let Some(lock) = lock {
                     self.release(lock, (count as i32).saturating_mul(times), span)?;
                 }

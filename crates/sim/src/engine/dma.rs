@@ -162,11 +162,11 @@ impl Array {
         }
         let Some(task) = state.queue.pop_front() else { return Ok(()) };
         let first = task.first;
-        self.load(channel, task, first)
+        self.begin_descriptor(channel, task, first)
     }
 
     /// Begins a descriptor of a task.
-    fn load(&mut self, id: ChannelId, task: QueuedTask, at: usize) -> Result<(), RunError> {
+    fn begin_descriptor(&mut self, id: ChannelId, task: QueuedTask, at: usize) -> Result<(), RunError> {
         let state = &mut self.descriptors[at];
         let descriptor = Arc::clone(&state.descriptor);
         let iteration = state.iteration;
@@ -267,12 +267,12 @@ impl Array {
             self.release(lock, count, descriptor.span)?;
         }
         if let Some(next) = descriptor.next {
-            return self.load(id, running.task, next.index());
+            return self.begin_descriptor(id, running.task, next.index());
         }
         running.task.runs -= 1;
         if running.task.runs > 0 {
             let first = running.task.first;
-            return self.load(id, running.task, first);
+            return self.begin_descriptor(id, running.task, first);
         }
         for at in self.chain(running.task.first) {
             let users = &mut self.descriptors[at].users;

@@ -43,7 +43,6 @@ pub(super) struct Use {
 /// One buffer.
 pub(super) struct Place {
     pub(super) name: String,
-    pub(super) span: Span,
     lines: Vec<Line>,
     bytes: usize,
     /// One bit per byte that was written; empty when all were.
@@ -53,11 +52,10 @@ pub(super) struct Place {
 
 impl Place {
     /// A buffer with its contents, or uninitialised.
-    pub(super) fn new(name: String, bytes: usize, initial: Option<&[u8]>, span: Span) -> Self {
+    pub(super) fn new(name: String, bytes: usize, initial: Option<&[u8]>) -> Self {
         let count = bytes.div_ceil(64) + 2 * GUARD;
         let mut place = Self {
             name,
-            span,
             lines: vec![Line([GUARD_BYTE; 64]); count],
             bytes,
             unwritten: Vec::new(),
@@ -166,11 +164,6 @@ impl Place {
         }
         let new = Use { party, writes, range, transfer: None, span: Span::default() };
         self.uses.iter().find(|old| clash(old, &new))
-    }
-
-    /// Whether a transfer reads this place now.
-    pub(super) fn in_use(&self) -> bool {
-        !self.uses.is_empty()
     }
 
     /// Ends the uses of a party.

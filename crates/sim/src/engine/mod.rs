@@ -30,7 +30,7 @@ use crate::text::{DesignError, Span, Type};
 use array::{Array, Event};
 use compile::{Compiler, LocalPlace};
 use memory::Place;
-use program::Program;
+use program::{Program, Slot};
 use sequence::{Controller, SequenceOp};
 use value::{PlaceId, Value, View};
 
@@ -154,13 +154,13 @@ impl Simulator {
         let mut array = Array::new(Arc::clone(&netlist), functions, limits);
         for buffer in &netlist.buffers {
             let initial = buffer.initial.as_deref();
-            let place = Place::new(buffer.name.clone(), buffer.bytes, initial, buffer.span);
+            let place = Place::new(buffer.name.clone(), buffer.bytes, initial);
             array.memory.places.push(place);
         }
         let mut places = Vec::new();
         for core in &netlist.cores {
             let mut compiler = Compiler::new(&netlist, Some(core), &mut places);
-            compiler.body(&core.body, &[])?;
+            compiler.body(&core.body)?;
             let program = compiler.program;
             for symbol in &program.functions {
                 if array.functions.get(symbol).is_none() {
@@ -203,7 +203,7 @@ impl Simulator {
     fn add_places(&mut self, from: usize) {
         for place in &self.places[from..] {
             let initial = place.initial.as_deref();
-            let place = Place::new(place.name.clone(), place.bytes, initial, place.span);
+            let place = Place::new(place.name.clone(), place.bytes, initial);
             self.array.memory.places.push(place);
         }
     }
@@ -225,8 +225,6 @@ impl Simulator {
         let netlist = Arc::clone(&self.netlist);
         let sequence = &netlist.sequences[at];
         let before = self.places.len();
-        // Host buffers come behind all other places, whose number grows while this compiles: the
-        // arguments are filled in when the sequence starts.
         let mut compiler = Compiler::new(&netlist, None, &mut self.places);
         let mut arguments = Vec::with_capacity(sequence.arguments.len());
         let op = crate::text::Op {
@@ -244,8 +242,7 @@ impl Simulator {
                 _ => None,
             });
         }
-        let undefined = vec![Value::Undefined; sequence.arguments.len()];
-        compiler.body(&sequence.body, &undefined)?;
+        compiler.body(&sequence.body)?;
         let ops = compiler.sequence.take().unwrap_or_default();
         let program = Arc::new(compiler.program);
         self.add_places(before);
@@ -270,19 +267,16 @@ impl Simulator {
         let array = &mut self.array;
         array.memory.places.truncate(array.host as usize);
         let mut thread = core::Thread::new(Arc::clone(&compiled.program));
-        // The program begins with a constant for each argument: their values are known only now.
-        let mut program = compiled.program.as_ref().clone();
+        // The frame begins with the arguments.
         for (i, (bytes, layout)) in arguments.iter().zip(&compiled.arguments).enumerate() {
             let place = PlaceId(array.memory.places.len() as u32);
             let name = format!("argument {i} of `{sequence}`");
-            array.memory.places.push(Place::new(name, bytes.len(), Some(bytes), declared.span));
-            if let (Some(program::Instruction::Constant { value, .. }), Some(layout)) =
-                (program.code.get_mut(i), layout)
-            {
-                *value = Value::View(View { place, offset: 0, layout: *layout });
+            array.memory.places.push(Place::new(name, bytes.len(), Some(bytes)));
+            if let Some(layout) = *layout {
+                let view = Value::View(View { place, offset: 0, layout });
+                thread.set(Slot(i as u32), view);
             }
         }
-        thread.program = Arc::new(program);
         array.begin();
         array.findings.clear();
         array.recorder.begin(array.cores.len(), array.channels.len());

@@ -3,7 +3,6 @@
 use half::{bf16, f16};
 
 use crate::functions::Scalar;
-use crate::netlist::{LockId, TileId};
 use crate::text::{Float, Type};
 
 /// A place that holds bytes: a buffer of the netlist, a constant of the design or a host buffer.
@@ -25,10 +24,6 @@ pub(super) enum Value {
     Objects { end: u32, start: u32 },
     /// A configured task of a runtime sequence, by its index.
     Task(u32),
-    /// `aie.tile`.
-    Tile(TileId),
-    /// `aie.lock`.
-    Lock(LockId),
 }
 
 /// A memref: a place, where it begins, and how it is laid out.

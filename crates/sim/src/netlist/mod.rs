@@ -329,15 +329,13 @@ pub enum FifoPort {
 pub struct FifoEnd {
     /// The buffers, used in turn.
     pub buffers: Vec<BufferId>,
-    /// Acquired (≥ 1) once per object.
+    /// Acquired (at least [`Self::times`]) per object.
     pub acquire: Option<LockId>,
-    /// Released by one per object.
+    /// Released by [`Self::times`] per object.
     pub release: Option<LockId>,
-    /// Objects that one acquire takes the lock for, more than 1 with `repeat_count` on the
-    /// producer's side.
+    /// Count of either lock per object: more than 1 where objects are sent repeatedly
+    /// (`repeat_count`).
     pub times: i32,
-    /// Count by which the lock is released per object.
-    pub release_times: i32,
 }
 
 /// A declared or defined `func.func`.

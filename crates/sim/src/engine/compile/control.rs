@@ -1,4 +1,4 @@
-//! `scf`, `cf`, `func` and `affine.for`.
+//! `scf`, `cf` and `func`.
 
 use super::{Compiler, Exit, Result};
 use crate::engine::program::{Address, Instruction, Routine, Slot};

@@ -1,4 +1,4 @@
-//! `memref`, and the loads and stores of `affine`.
+//! `memref`.
 
 use super::{Compiler, Result};
 use crate::engine::program::{Index, Instruction, Slot};

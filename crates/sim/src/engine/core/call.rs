@@ -152,14 +152,17 @@ impl Array {
         let originals = copies.clone();
         let mut total = 0;
         let result = {
-            let mut slices = self.memory.parts(prepared.iter().enumerate().filter_map(|(i, part)| {
-                match part {
-                    Prepared::Part { place, start, end } if copies[i].is_none() => {
+            let parts: Vec<_> = prepared
+                .iter()
+                .zip(&copies)
+                .filter_map(|(part, copy)| match part {
+                    Prepared::Part { place, start, end } if copy.is_none() => {
                         Some((*place, *start, *end))
                     }
                     _ => None,
-                }
-            }));
+                })
+                .collect();
+            let mut slices = self.memory.parts(parts.into_iter());
             let mut arguments = Vec::with_capacity(prepared.len());
             for (part, copy) in prepared.iter().zip(&mut copies) {
                 arguments.push(match (part, copy) {

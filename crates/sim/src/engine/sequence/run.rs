@@ -69,7 +69,10 @@ impl Array {
                 return Ok(());
             };
             if let Some(done) = thread.compute(instruction) {
-                thread.pc = done.map_err(|message| self.error(span, message))? as usize;
+                match done {
+                    Ok(next) => thread.pc = next as usize,
+                    Err(message) => return Err(self.error(span, message)),
+                }
                 continue;
             }
             match *instruction {
