@@ -50,7 +50,8 @@ pub(super) enum Instruction {
     Positive { step: Slot },
     Acquire { lock: LockId, how: Acquire, count: i32 },
     Release { lock: LockId, count: i32 },
-    FifoAcquire { to: Slot, end: u32, count: u32 },
+    /// `more` of the `count` objects are not held yet.
+    FifoAcquire { to: Slot, end: u32, count: u32, more: u32 },
     FifoRelease { end: u32, count: u32 },
     FifoObject { to: Slot, objects: Slot, index: Index, layout: u32 },
     /// Calls a registered function.
