@@ -33,6 +33,13 @@ const DEVICES: [(&str, &str); 5] = [
     ("xcvc1902", "npu2"),
 ];
 
+/// Designs that `aie-opt` accepts although they cannot work, and what is said of them here.
+const BROKEN: [(&str, &str); 3] = [
+    ("nd_dma_distribute_AIE2.mlir", "the part from 512 to 256 of 256 elements is empty"),
+    ("full_stream_AIE2.mlir", "a core has one stream port"),
+    ("plio_test.mlir", "an NPU has no PLIO"),
+];
+
 #[test]
 #[ignore = "needs aie-opt and designs: TILEWRIGHT_AIE_OPT, TILEWRIGHT_MLIR_DESIGNS"]
 fn netlists_are_what_aie_opt_makes() {
@@ -100,6 +107,9 @@ fn compare(tool: &str, name: &str, text: &str) -> Outcome {
     };
     let ours = match build(name, text) {
         Ok(netlists) => netlists,
+        Err(why) if BROKEN.iter().any(|(file, what)| name.contains(file) && why.contains(what)) => {
+            return Outcome::Alike;
+        }
         Err(why) => return Outcome::Wrong(format!("refused: {why}")),
     };
     let theirs = match build("lowered.mlir", &lowered) {
@@ -138,10 +148,12 @@ fn lower(tool: &str, text: &str) -> Result<String, String> {
     let output = child.wait_with_output().expect("its output");
     // It may stop reading at the first error.
     let _ = writer.join();
-    if output.status.success() {
+    // Some errors it only prints.
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() && !errors.contains("error:") {
         Ok(String::from_utf8(output.stdout).expect("text"))
     } else {
-        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        Err(errors)
     }
 }
 
@@ -162,12 +174,10 @@ fn description(netlist: &Netlist) -> BTreeSet<String> {
     let view = View(netlist);
     let mut lines = Vec::new();
     for (index, buffer) in netlist.buffers.iter().enumerate() {
-        // Counters that dynamic lowering adds; they are no part of the design.
-        if !buffer.name.starts_with("buffer_") {
-            let (name, tile) = (view.buffer(index), view.tile(buffer.tile));
-            lines.push(format!("buffer {name} on {tile}: {:?}", buffer.initial));
-        }
+        let (name, tile) = (view.buffer(index), view.tile(buffer.tile));
+        lines.push(format!("buffer {name} on {tile}: {:?}", buffer.initial));
     }
+    lines.extend(view.counters());
     for (index, lock) in netlist.locks.iter().enumerate() {
         lines.push(format!("lock {}: {}", view.lock(LockId(index as u32)), lock.initial));
     }
@@ -228,6 +238,23 @@ fn numbered(lines: Vec<String>) -> BTreeSet<String> {
 struct View<'a>(&'a Netlist);
 
 impl View<'_> {
+    /// The buffers in which dynamic lowering will count objects: they are no part of the design.
+    fn counters(&self) -> Vec<String> {
+        let devices = self.0.module.body.iter().filter(|op| op.name == "aie.device");
+        let bodies = devices.flat_map(|op| &op.regions).flat_map(|region| &region.blocks);
+        let dynamic = bodies
+            .flat_map(|block| &block.ops)
+            .filter(|op| op.name == "aie.core" && op.flag("dynamic_objfifo_lowering"));
+        let spans: Vec<_> = dynamic.map(|op| op.span).collect();
+        let cores = self.0.cores.iter().filter(|core| spans.contains(&core.span));
+        let counter = |core: &tilewright_sim::netlist::Core| {
+            let (count, tile) = (core.ends.len() as u64, self.tile(core.tile));
+            let ty = (vec![Some(count)], text::Type::Integer { width: 32, unsigned: false });
+            format!("buffer : {:?} {:?} on {tile}: {:?}", ty.0, ty.1, None::<Vec<u8>>)
+        };
+        cores.filter(|core| !core.ends.is_empty()).map(counter).collect()
+    }
+
     fn tile(&self, id: TileId) -> String {
         let tile = &self.0.tiles[id.index()];
         format!("({}, {})", tile.column, tile.row)
