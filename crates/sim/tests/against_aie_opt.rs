@@ -24,6 +24,11 @@ use tilewright_sim::text::{self, Op, Region, Source};
 const PIPELINE: &str = "builtin.module(aie-canonicalize-device,aie.device(aie-assign-lock-ids,\
                         aie-objectFifo-stateful-transform,aie-assign-bd-ids))";
 
+/// The same, and then the streams are routed.
+const ROUTES: &str = "builtin.module(aie-canonicalize-device,aie.device(aie-assign-lock-ids,\
+                      aie-objectFifo-stateful-transform,aie-assign-bd-ids,\
+                      aie-create-pathfinder-flows))";
+
 /// Devices that test designs leave open or that are not NPUs, and what stands in for them.
 const DEVICES: [(&str, &str); 5] = [
     ("NPUDEVICE", "npu2"),
@@ -43,6 +48,17 @@ const BROKEN: [(&str, &str); 3] = [
 #[test]
 #[ignore = "needs aie-opt and designs: TILEWRIGHT_AIE_OPT, TILEWRIGHT_MLIR_DESIGNS"]
 fn netlists_are_what_aie_opt_makes() {
+    all_alike(PIPELINE, description);
+}
+
+/// Switchboxes lead the streams where the design wants them.
+#[test]
+#[ignore = "needs aie-opt and designs: TILEWRIGHT_AIE_OPT, TILEWRIGHT_MLIR_DESIGNS"]
+fn flows_are_those_of_routed_designs() {
+    all_alike(ROUTES, streams);
+}
+
+fn all_alike(pipeline: &str, describe: Describe) {
     let tool = std::env::var("TILEWRIGHT_AIE_OPT").expect("TILEWRIGHT_AIE_OPT");
     let folders = std::env::var("TILEWRIGHT_MLIR_DESIGNS").expect("TILEWRIGHT_MLIR_DESIGNS");
     let mut files = Vec::new();
@@ -61,7 +77,8 @@ fn netlists_are_what_aie_opt_makes() {
             let text =
                 DEVICES.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
             let name = format!("{}#{part}", file.display());
-            match compare(&tool, &name, &text) {
+            let lowered = lower(&tool, pipeline, &text);
+            match compare(&name, &text, lowered, describe) {
                 Outcome::Alike => alike += 1,
                 Outcome::Refused(why) => {
                     refused += 1;
@@ -74,6 +91,9 @@ fn netlists_are_what_aie_opt_makes() {
     println!("{alike} alike, {refused} refused by aie-opt, {} wrong", wrong.len());
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
+
+/// What is compared of a design and of its lowered form.
+type Describe = fn(&Netlist, &Netlist) -> [BTreeSet<String>; 2];
 
 enum Outcome {
     Alike,
@@ -91,8 +111,8 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-fn compare(tool: &str, name: &str, text: &str) -> Outcome {
-    let lowered = match lower(tool, text) {
+fn compare(name: &str, text: &str, lowered: Result<String, String>, describe: Describe) -> Outcome {
+    let lowered = match lowered {
         Ok(lowered) => lowered,
         Err(why) => {
             let here = match build(name, text) {
@@ -120,7 +140,7 @@ fn compare(tool: &str, name: &str, text: &str) -> Outcome {
         return Outcome::Wrong("the number of devices differs".to_owned());
     }
     for (ours, theirs) in ours.iter().zip(&theirs) {
-        let (ours, theirs) = (description(ours), description(theirs));
+        let [ours, theirs] = describe(ours, theirs);
         let extra: Vec<_> = ours.difference(&theirs).map(String::as_str).collect();
         let missing: Vec<_> = theirs.difference(&ours).map(String::as_str).collect();
         if !extra.is_empty() || !missing.is_empty() {
@@ -134,9 +154,9 @@ fn compare(tool: &str, name: &str, text: &str) -> Outcome {
     Outcome::Alike
 }
 
-fn lower(tool: &str, text: &str) -> Result<String, String> {
+fn lower(tool: &str, pipeline: &str, text: &str) -> Result<String, String> {
     let mut child = Command::new(tool)
-        .arg(format!("--pass-pipeline={PIPELINE}"))
+        .arg(format!("--pass-pipeline={pipeline}"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -169,8 +189,38 @@ fn build(name: &str, text: &str) -> Result<Vec<Netlist>, String> {
         .collect()
 }
 
+fn description(ours: &Netlist, theirs: &Netlist) -> [BTreeSet<String>; 2] {
+    [ours, theirs].map(describe_all)
+}
+
+/// Streams from port to port; of a routed design those of packets that the design has, as rules may
+/// let others through too.
+fn streams(ours: &Netlist, theirs: &Netlist) -> [BTreeSet<String>; 2] {
+    let view = View(ours);
+    let known: BTreeSet<_> =
+        ours.flows.iter().map(|flow| (view.port(flow.source), flow.packet)).collect();
+    [ours, theirs].map(|netlist| {
+        let view = View(netlist);
+        let mut lines = BTreeSet::new();
+        for flow in &netlist.flows {
+            let source = view.port(flow.source);
+            if !known.contains(&(source.clone(), flow.packet)) {
+                continue;
+            }
+            for &destination in &flow.destinations {
+                let destination = view.port(destination);
+                lines.insert(format!(
+                    "{source} -> {destination} {:?} {}",
+                    flow.packet, flow.keep_header
+                ));
+            }
+        }
+        lines
+    })
+}
+
 /// Everything about a netlist that the compiler decides, one line each.
-fn description(netlist: &Netlist) -> BTreeSet<String> {
+fn describe_all(netlist: &Netlist) -> BTreeSet<String> {
     let view = View(netlist);
     let mut lines = Vec::new();
     for (index, buffer) in netlist.buffers.iter().enumerate() {

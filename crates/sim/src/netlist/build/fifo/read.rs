@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tilewright_codegen::device::{MAX_RUNS, limits};
 
-use super::super::{Builder, Result};
+use super::super::{Builder, Result, walk};
 use super::{Depth, Fifo, Fifos, Link};
 use crate::netlist::{BufferId, Entity, FifoPort, TileId, TileKind};
 use crate::text::{Attribute, Dense, Dimension, MemRef, Op, Type};
@@ -31,6 +31,20 @@ impl<'m> Builder<'m> {
             }
         }
         Ok(())
+    }
+
+    /// Which objects a function acquires would depend on who calls it.
+    pub(super) fn refuse_outside_cores(&self) -> Result<()> {
+        let functions = self.body.iter().filter(|op| op.name == "func.func");
+        let mut inside = functions.flat_map(|op| walk(std::slice::from_ref(op)));
+        match inside.find(|op| op.name.starts_with("aie.objectfifo.")) {
+            Some(op) => Err(self.error(
+                op.span,
+                format!("{} stands in a function", op.name),
+                "a core's own program acquires and releases; hand the objects to the function",
+            )),
+            None => Ok(()),
+        }
     }
 
     fn fifo(&self, op: &'m Op) -> Result<Fifo<'m>> {
@@ -152,8 +166,12 @@ impl<'m> Builder<'m> {
         }
         let shaped = fifo.from_stream.iter().any(|dimensions| !dimensions.is_empty());
         let repeated = fifo.repeat.is_some() || fifo.iterations.is_some();
-        if shaped || (produced && (repeated || !fifo.to_stream.is_empty())) {
-            return error("what a core streams has no dimensions and no repeats", "leave them out");
+        let produced_shape = repeated || !fifo.to_stream.is_empty() || !fifo.initial.is_empty();
+        if shaped || (produced && produced_shape) {
+            return error(
+                "what a core streams has no dimensions, repeats or initial values",
+                "leave them out",
+            );
         }
         Ok(())
     }
