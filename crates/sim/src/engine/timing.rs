@@ -20,6 +20,8 @@ pub struct Timing {
     pub cold_dispatch: u64,
     /// From the push of a later task to its transfer (X: ~520 cycles pipelined).
     pub dispatch: u64,
+    /// Putting another design into the array: 3.4 ms on XDNA, 4.9 ms on XDNA2 (P).
+    pub reconfigure: u64,
     /// Controller time of one register write. Assumption.
     pub register_write: u64,
     /// From the end of a transfer to the controller's seeing its token. Assumption.
@@ -45,6 +47,7 @@ pub const fn timing(family: Family) -> Timing {
             dram_run_bytes: 0.0,
             cold_dispatch: 3050,
             dispatch: 520,
+            reconfigure: 3_400_000,
             register_write: 40,
             token: 200,
             lock: 4,
@@ -59,6 +62,7 @@ pub const fn timing(family: Family) -> Timing {
             dram_run_bytes: 0.0,
             cold_dispatch: 3050,
             dispatch: 520,
+            reconfigure: 8_820_000,
             register_write: 40,
             token: 200,
             lock: 4,

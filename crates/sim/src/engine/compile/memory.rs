@@ -22,6 +22,8 @@ pub(super) fn compile<'a>(c: &mut Compiler<'a>, op: &'a Op) -> Result<bool> {
             let indices = indices(c, op, 2)?;
             c.emit(op, Instruction::Store { value, view, indices });
         }
+        "memref.get_global" if c.sequence.is_some() => c.note_global(op)?,
+        "memref.alloc" | "memref.alloca" if c.sequence.is_some() => return Ok(false),
         "memref.get_global" => {
             let (place, memref) = c.global(op)?;
             let layout = c.layout(op, memref)?;

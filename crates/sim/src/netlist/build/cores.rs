@@ -27,6 +27,7 @@ impl Builder<'_> {
             }
             let stack = self.optional(op, "stack_size")?.unwrap_or(STACK);
             self.reserved.insert(tile, stack);
+            self.net.stacks.insert(tile, stack);
             if op.flag("dynamic_objfifo_lowering") {
                 self.dynamic.insert(tile);
             }
