@@ -38,9 +38,9 @@ impl<'s> Parser<'s> {
         let span = Span { start: start.start, end: close.end() };
         let (shape, element) = match ty.clone() {
             Type::Tensor(shape, element) | Type::Vector(shape, element) => (shape, *element),
-            // So initial values of objectfifos are written.
-            Type::MemRef(memref) if memref.shape.iter().all(Option::is_some) => {
-                (memref.shape.into_iter().flatten().collect(), memref.element)
+            // Initial values of objectfifos, in some versions.
+            Type::MemRef(memref) if memref.elements().is_some() => {
+                (memref.shape.iter().flatten().copied().collect(), memref.element)
             }
             other => {
                 return Err(self.error(
