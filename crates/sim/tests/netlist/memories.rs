@@ -55,6 +55,8 @@ fn sizes_are_checked_before_anything_is_made() {
         "aie.objectfifo @f(%mem, {%core}, 2 : i32) {repeat_count = 2000000000 : i32} : \
          !aie.objectfifo<memref<4xi32>>",
         "memref.global constant @g : memref<9999999999xi8> = dense<1>",
+        "%b = aie.buffer(%core) : memref<4xi32>\n\
+         aie.core(%core) { aie.end } {stack_size = 9223372036854775807 : i64}",
         "%e = aie.external_buffer : memref<9999999999xi8>",
     ];
     for body in absurd {
