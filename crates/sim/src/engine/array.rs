@@ -305,6 +305,16 @@ impl Array {
         at_once
     }
 
+    /// Whether nothing but traces goes to a channel: nothing will, here.
+    pub(super) fn only_traces(&self, channel: ChannelId) -> bool {
+        let port = Port::Dma(channel);
+        let flows = self.at_port.get(&port).map_or(&[][..], Vec::as_slice);
+        let traced = |&flow: &u32| {
+            matches!(self.netlist.flows[flow as usize].source, Port::Trace(..))
+        };
+        !flows.is_empty() && flows.iter().all(traced)
+    }
+
     /// Notes a finding, once for each operation and kind.
     pub(super) fn finding(&mut self, kind: FindingKind, span: Span, message: impl Into<String>) {
         let known = self.findings.iter().any(|f| f.kind == kind && f.span == span);

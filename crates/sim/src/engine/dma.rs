@@ -61,8 +61,10 @@ pub(super) struct Running {
     pub(super) phase: Phase,
     /// Whether data has moved in this run of the descriptor.
     pub(super) moving: bool,
-    /// Bytes of the packet header that are still to be sent.
+    /// The packet header is still to be sent.
     pub(super) header: bool,
+    /// Id of the packet that is being sent.
+    pub(super) route: Option<u32>,
 }
 
 /// A channel.
@@ -185,6 +187,7 @@ impl Array {
         if let Some(bytes) = bytes
             && high > bytes as u64
             && cursor.remaining() > 0
+            && !self.only_traces(id)
         {
             let name = &self.memory.place(place).name;
             return Err(self.error(
@@ -204,6 +207,7 @@ impl Array {
             phase: Phase::Locked,
             moving: false,
             header,
+            route: None,
         });
         let free = match descriptor.acquire {
             Some((lock, how, count)) => {

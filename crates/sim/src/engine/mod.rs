@@ -169,7 +169,7 @@ impl Simulator {
     /// The position of a sequence, compiled.
     fn compile(&mut self, name: &str) -> Result<usize, RunError> {
         let sequences = &self.netlist.sequences;
-        let Some(at) = sequences.iter().position(|sequence| sequence.name == name) else {
+        let Some(at) = self.netlist.sequence(name) else {
             let known: Vec<String> =
                 sequences.iter().map(|sequence| format!("`{}`", sequence.name)).collect();
             return Err(RunError::Design(format!(
@@ -231,8 +231,9 @@ impl Simulator {
         Ok(())
     }
 
-    /// Runs a runtime sequence on host buffers, one per argument of the sequence. Further buffers are
-    /// those that only `npu.address_patch` names, such as the one for traces.
+    /// Runs a runtime sequence on host buffers, one per argument of the sequence, each at least as
+    /// large as declared. Further buffers are those that only `npu.address_patch` names, such as the
+    /// one for traces.
     ///
     /// # Errors
     /// When it hangs, breaks a rule that cannot be passed over, or exceeds the limits. The array is
@@ -256,7 +257,10 @@ impl Simulator {
         let mut thread = core::Thread::new(Arc::clone(&compiled.program));
         // The frame begins with the arguments.
         for (i, bytes) in arguments.iter().enumerate() {
-            let name = format!("argument {i} of `{sequence}`");
+            let name = match declared.name.as_str() {
+                "" => format!("argument {i}"),
+                name => format!("argument {i} of `{name}`"),
+            };
             array.memory.host.push(Place::new(name, bytes.len(), Some(bytes)));
             if let Some(&Some(layout)) = compiled.arguments.get(i) {
                 let place = PlaceId::host(i as u32);
@@ -309,7 +313,8 @@ impl Simulator {
                     "argument {i} of sequence `{sequence}` is no memref: only buffers can be given"
                 )));
             };
-            if memref.bytes() != Some(bytes.len()) {
+            // What a sequence declares need not be all that a host gives it.
+            if memref.bytes().is_none_or(|declared| declared > bytes.len()) {
                 return Err(RunError::Design(format!(
                     "argument {i} of sequence `{sequence}` has {} bytes; the design declares {}",
                     bytes.len(),
@@ -333,6 +338,7 @@ impl Simulator {
             .collect();
         for &i in &shims {
             let late = array.channels[i].outstanding() > 0
+                && !array.only_traces(crate::netlist::ChannelId(i as u32))
                 && netlist.channels[i].direction == Direction::S2mm;
             if let Some(task) = array.channels[i].last_sent()
                 && late
@@ -352,7 +358,11 @@ impl Simulator {
         })?;
         for i in shims {
             let id = crate::netlist::ChannelId(i as u32);
+            let traces = array.only_traces(id);
             while let Some((span, left)) = array.channels[i].cancel() {
+                if traces {
+                    continue;
+                }
                 let message = format!(
                     "{} never comes to its end: {left} bytes of its transfer are left when all \
                      else is done",

@@ -86,6 +86,14 @@ pub struct Netlist {
 }
 
 impl Netlist {
+    /// The position of a runtime sequence: of that symbol, which is `sequence` where the design gives
+    /// none; an empty one means the only sequence.
+    pub fn sequence(&self, symbol: &str) -> Option<usize> {
+        let named = |name: &str| self.sequences.iter().position(|known| known.name == name);
+        let only = (symbol.is_empty() && self.sequences.len() == 1).then_some(0);
+        named(symbol).or(only).or_else(|| if symbol == "sequence" { named("") } else { None })
+    }
+
     /// A tile by its id; ids of another netlist mean nothing here.
     pub(crate) fn tile(&self, id: TileId) -> &Tile {
         &self.tiles[id.index()]

@@ -1,9 +1,12 @@
 //! Reads and writes of registers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::words::{self, Dimension, Fields};
-use super::{COLUMN_SHIFT, ROW_SHIFT, Register, TILE_MASK, Written, register};
+use super::{
+    COLUMN_SHIFT, ROW_SHIFT, Register, TILE_MASK, Written, absolute, descriptor_at, register,
+};
 use crate::engine::addresses::Found;
 use crate::engine::array::{Array, Work};
 use crate::engine::memory::Place;
@@ -177,6 +180,23 @@ impl Array {
         })
     }
 
+    /// What the registers of a tile hold that reads give: its locks and descriptors. Its data a core
+    /// reads by other ways.
+    pub(in crate::engine) fn registers_of(&self, tile: TileId, span: Span) -> BTreeMap<u32, u32> {
+        let here = self.netlist.tile(tile);
+        let (column, row, kind) = (here.column, here.row, here.kind);
+        let locks = (0..limits(kind).locks as u32).map(|lock| super::lock_at(kind, lock));
+        let descriptors = (0..limits(kind).descriptors as u32).flat_map(|number| {
+            (0..6).map(move |word| descriptor_at(kind, number) + 4 * word)
+        });
+        locks
+            .chain(descriptors)
+            .filter_map(|at| {
+                Some((at, self.read_word(absolute(column, row, at), span).ok()?))
+            })
+            .collect()
+    }
+
     fn lock_of(&self, tile: TileId, number: u32) -> Option<LockId> {
         let locks = &self.netlist.locks;
         let at = locks.iter().position(|lock| lock.tile == tile && lock.number == number)?;
@@ -326,7 +346,7 @@ impl Array {
         let first = value & if kind == TileKind::Memtile { 0x3f } else { 0xf };
         let (runs, token) = ((value >> 16 & 0xff) + 1, value >> 31 == 1);
         let first = self.commit(tile, first, span)?;
-        self.check_host_if_argument(first, runs)?;
+        self.check_host_if_argument(channel, first, runs)?;
         self.start(channel, first, runs, token, span);
         Ok(())
     }
@@ -435,9 +455,8 @@ impl Array {
             (count > 1).then(|| Step { size: count, stride: (stride * WORD) as i64 });
         let (memory, offset) = match (kind, host) {
             (TileKind::Shim, Some((argument, plus))) => (Memory::Argument(argument), plus),
-            (TileKind::Shim, None) => {
-                return Err("its address is not that of a host buffer: patch it".to_owned());
-            }
+            // Not one that is known; that is noticed when data moves, which traces never do.
+            (TileKind::Shim, None) => (Memory::Argument(u32::MAX), 0),
             _ => {
                 let (owner, base) = self.owner(tile, kind, fields.base)?;
                 (Memory::Tile(owner), base)

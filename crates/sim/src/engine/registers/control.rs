@@ -5,11 +5,9 @@ use std::collections::VecDeque;
 use super::absolute;
 use crate::engine::RunError;
 use crate::engine::array::Array;
+use crate::engine::stream::packet_header;
 use crate::netlist::{Port, TileId};
 use crate::text::Span;
-
-/// Words of the largest packet.
-const MOST_WORDS: usize = 4;
 
 /// The control port of a tile.
 #[derive(Debug, Clone, Default)]
@@ -66,11 +64,29 @@ impl Array {
         match header >> 22 & 3 {
             0 | 2 => self.write_words(address, data, span),
             1 => {
-                let mut answer = VecDeque::with_capacity(MOST_WORDS);
+                let mut answer = VecDeque::with_capacity(beats + 1);
                 for beat in 0..beats as u32 {
                     answer.push_back(self.read_word(address + 4 * beat, span)?);
                 }
                 let id = header >> 24 & 0x1f;
+                let flows = self.at_port.get(&Port::Control(tile)).into_iter().flatten();
+                let flow = flows.map(|&flow| &self.netlist.flows[flow as usize]).find(|flow| {
+                    flow.source == Port::Control(tile)
+                        && flow.packet.is_none_or(|packet| packet == id)
+                });
+                match flow {
+                    None => {
+                        let message = format!(
+                            "{} answers with packets of id {id}, which no flow takes",
+                            self.tile_name(tile)
+                        );
+                        return Err(self.error(span, message));
+                    }
+                    Some(flow) if flow.keep_header => {
+                        answer.push_front(packet_header(column, row, 0, id));
+                    }
+                    Some(_) => {}
+                }
                 self.control.entry(tile).or_default().answers.push_back((id, answer));
                 self.wake_port(Port::Control(tile));
                 Ok(())

@@ -200,6 +200,16 @@ pub(super) const fn descriptor_at(kind: TileKind, number: u32) -> u32 {
     start + number * DESCRIPTOR_BYTES
 }
 
+/// The address of a lock's value within its tile.
+pub(super) const fn lock_at(kind: TileKind, number: u32) -> u32 {
+    let (start, _) = match kind {
+        TileKind::Core => CORE.locks,
+        TileKind::Memtile => MEMTILE.locks,
+        TileKind::Shim => SHIM.locks,
+    };
+    start + number * LOCK_BYTES
+}
+
 /// The address of a channel's task queue within its tile.
 pub(super) const fn queue_at(kind: TileKind, direction: Direction, number: u32) -> u32 {
     let map = match kind {

@@ -74,7 +74,7 @@ pub(super) fn reconfigure<'a>(c: &mut Compiler<'a>, op: &'a Op) -> Result<()> {
 pub(super) fn run<'a>(c: &mut Compiler<'a>, op: &'a Op) -> Result<()> {
     let symbol = op.symbol("runtime_sequence_symbol").map_or("", Symbol::leaf);
     let netlist = c.netlist;
-    let Some(sequence) = netlist.sequences.iter().find(|sequence| sequence.name == symbol) else {
+    let Some(sequence) = netlist.sequence(symbol).map(|at| &netlist.sequences[at]) else {
         return Err(c.error(op, format!("no runtime sequence `@{symbol}` in that device"), ""));
     };
     if c.depth >= MAX_INLINED {

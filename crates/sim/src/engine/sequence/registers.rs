@@ -1,6 +1,6 @@
 //! Operations of runtime sequences that write registers.
 
-use super::code::SequenceOp;
+use super::code::{SequenceOp, push};
 use crate::engine::compile::{Compiler, Result};
 use crate::engine::registers::{absolute, descriptor_at, queue_at};
 use crate::netlist::{Direction, TileKind};
@@ -128,7 +128,7 @@ fn data(c: &Compiler<'_>, op: &Op) -> Result<Box<[u32]>> {
 }
 
 /// `npu.writebd`: the words that its fields make, as the compiler puts them together.
-fn writebd(c: &Compiler<'_>, op: &Op) -> Result<SequenceOp> {
+fn writebd(c: &mut Compiler<'_>, op: &Op) -> Result<SequenceOp> {
     let (column, row, kind) = tile(c, op)?;
     let get = |name: &str| Ok::<u32, crate::text::DesignError>(optional(c, op, name)?.unwrap_or(0));
     let put = |name: &str, bits: u32, low: u32| {
@@ -229,7 +229,14 @@ fn writebd(c: &Compiler<'_>, op: &Op) -> Result<SequenceOp> {
         return Err(c.error(op, format!("a {kind} has no descriptor {number}"), ""));
     }
     let address = absolute(column, row, descriptor_at(kind, number));
-    Ok(SequenceOp::Write { address, values: words.into() })
+    let written = SequenceOp::Write { address, values: words.into() };
+    // As it was until 2024: the host buffer is an attribute, and no patch follows.
+    let Some(argument) = optional(c, op, "ddr_id")?.filter(|_| kind == TileKind::Shim) else {
+        return Ok(written);
+    };
+    let plus = u64::from(get("buffer_offset")?);
+    push(c, op, written);
+    Ok(SequenceOp::Patch { address: address + 4, argument, plus })
 }
 
 /// `aiex.control_packet`, which goes its way to the control port before anything else happens.

@@ -400,7 +400,7 @@ impl Array {
         for (transfer, &number) in configure.transfers.iter().zip(&numbers) {
             let descriptor = self.transfer(tile, number, transfer)?;
             let index = self.write_descriptor(descriptor);
-            self.check_host_if_argument(index, configure.runs)?;
+            self.check_host_if_argument(configure.channel, index, configure.runs)?;
             indices.push(index);
         }
         for (at, transfer) in indices.iter().zip(&configure.transfers) {
@@ -431,11 +431,13 @@ impl Array {
     /// As [`Self::check_host`], for the descriptor of an index.
     pub(in crate::engine) fn check_host_if_argument(
         &self,
+        channel: ChannelId,
         at: usize,
         runs: u32,
     ) -> Result<(), RunError> {
         let descriptor = &self.descriptors[at].descriptor;
         match descriptor.memory {
+            Memory::Argument(_) if self.only_traces(channel) => Ok(()),
             Memory::Argument(at) if self.memory.host.get(at as usize).is_none() => Ok(()),
             Memory::Argument(_) => self.check_host(descriptor, runs),
             Memory::Buffer(_) | Memory::Tile(_) => Ok(()),
