@@ -41,6 +41,8 @@ pub(crate) struct Case {
     pub(crate) buffers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     /// Passes that `aiecc` runs on it by an option of its command; it is not run without them.
     pub(crate) passes: &'static str,
+    /// Whether its command has `--dynamic-objFifos`.
+    pub(crate) dynamic: bool,
     /// Findings that the design deserves.
     pub(crate) deserves: &'static [&'static str],
 }
@@ -109,10 +111,15 @@ fn form(tool: &str, case: &Case, device: &str, rest: &str, text: &str) -> Result
         let passes: Vec<&str> = passes.iter().copied().filter(|pass| !pass.is_empty()).collect();
         passes.join(",")
     };
+    let fifos = match case.dynamic {
+        true => "aie-objectFifo-stateful-transform{dynamic-objFifos=true}",
+        false => "aie-objectFifo-stateful-transform",
+    };
     let device = list(&[
         case.passes,
-        "aie-assign-lock-ids,aie-register-objectFifos,aie-objectFifo-stateful-transform,\
-         aie-assign-bd-ids",
+        "aie-assign-lock-ids,aie-register-objectFifos",
+        fifos,
+        "aie-assign-bd-ids",
         device,
     ]);
     let passes = list(&["aie-canonicalize-device", &format!("aie.device({device})"), rest]);
@@ -165,7 +172,8 @@ fn public_designs_do_what_their_hosts_check() {
             continue;
         };
         for device in case.devices {
-            let text = text.replace("NPUDEVICE", device);
+            let text =
+                text.replace("NPUDEVICE", device).replace("(npu1_1col)", &format!("({device})"));
             let mut forms = Vec::new();
             if case.passes.is_empty() {
                 forms.push(("", Ok(text.clone())));

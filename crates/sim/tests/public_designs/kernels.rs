@@ -203,4 +203,22 @@ pub(crate) fn functions() -> Functions {
 }
 
 /// Kernels of the designs that Python scripts make.
-fn more(_simple: &mut impl FnMut(&str, fn(&mut [Argument<'_>]) -> Result)) {}
+fn more(simple: &mut impl FnMut(&str, fn(&mut [Argument<'_>]) -> Result)) {
+    for name in ["passthrough_64_i32", "passthrough_10_i32", "passthrough", "passThroughLine"] {
+        simple(name, |a| {
+            let from = buffer(a, 0).to_vec();
+            buffer(a, 1).copy_from_slice(&from);
+            done()
+        });
+    }
+    simple("add_10_i32", |a| {
+        let sums: Vec<i32> = words(a, 0).iter().zip(words(a, 1)).map(|(x, y)| x + y).collect();
+        put(a, 2, &sums);
+        done()
+    });
+    simple("concat", |a| {
+        let all = [buffer(a, 0).to_vec(), buffer(a, 1).to_vec()].concat();
+        buffer(a, 2).copy_from_slice(&all);
+        done()
+    });
+}

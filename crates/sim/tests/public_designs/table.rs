@@ -51,7 +51,16 @@ pub(crate) fn random(count: usize, most: i32) -> Vec<i32> {
 pub(crate) type Buffers = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
 pub(crate) fn case(path: &'static str, devices: &'static [&'static str], buffers: Buffers) -> Case {
-    Case { path, devices, device: "", sequence: "", buffers, passes: "", deserves: &[] }
+    Case {
+        path,
+        devices,
+        device: "",
+        sequence: "",
+        buffers,
+        passes: "",
+        dynamic: false,
+        deserves: &[],
+    }
 }
 
 impl Case {
@@ -65,6 +74,10 @@ impl Case {
 
     pub(crate) fn passes(self, passes: &'static str) -> Self {
         Self { passes, ..self }
+    }
+
+    pub(crate) fn dynamic(self) -> Self {
+        Self { dynamic: true, ..self }
     }
 
     pub(crate) fn deserves(self, deserves: &'static [&'static str]) -> Self {
@@ -384,5 +397,93 @@ fn control() -> Vec<Case> {
 
 /// Those that Python scripts make.
 fn from_scripts() -> Vec<Case> {
-    Vec::new()
+    let rows = random(100, 1000);
+    let row = |i: usize| rows[10 * i..10 * i + 10].to_vec();
+    let pair = |i: usize, j: usize| -> Vec<i32> {
+        row(i).iter().zip(row(j)).map(|(a, b)| a + b).collect()
+    };
+    let windows: Vec<i32> = (0..10).flat_map(|i: usize| pair(i.saturating_sub(1), i)).collect();
+    let halves: Vec<i32> = (0..5).flat_map(|i| pair(2 * i, 2 * i + 1)).collect();
+    let five: Vec<i32> = (0..5).flat_map(|i| row(i).repeat(5)).collect();
+    let repeated = |count: i32| (0..4 * count).map(move |i| i % count + 1);
+    let distributed = (0..4096).map(|i| match i {
+        0..2048 => i % 512 + 2,
+        _ => i % 512 + 512 + 3,
+    });
+    let tiled = (0..16 * 128).map(|i| {
+        // Tiles of 16 x 32, of which pieces of 4 x 8 come one after the other.
+        let (tile, piece, at) = (i / 512, i % 512 / 32, i % 32);
+        let (row, column) = (piece / 4 * 4 + at / 8, piece % 4 * 8 + at % 8);
+        tile * 512 + row * 32 + column
+    });
+    let transposed = (0..133).map(|i| i % 7 * 19 + i / 7);
+    let shorts = |values: &[i16]| -> Vec<u8> {
+        values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    };
+    let same = |bytes: Vec<u8>| (bytes.clone(), Some(bytes));
+    let (even, odd): (Vec<i16>, Vec<i16>) =
+        ((0..8).map(|i| 2 * i).collect(), (0..12).map(|i| 2 * i + 1).collect());
+    let mixed: [i16; 22] =
+        [0, 0, 0, 2, 8, 10, 4, 6, 12, 14, 1, 3, 9, 11, 17, 19, 5, 7, 13, 15, 21, 23];
+    let line: Vec<i16> = (0..2048).collect();
+    let chunks = random(16384, 256);
+    let twice: Vec<i32> = (0..32768).map(|i| chunks[i / 2048 * 1024 + i % 1024]).collect();
+    let tokens = || {
+        let sums = (0..16).map(|i| (16 * i..16 * i + 16).sum::<i32>());
+        vec![input(0..256), output(sums)]
+    };
+    let initial = |from: i32| (0..256).map(move |i| from + i);
+    let cases = vec![
+        case("ping_pong", BOTH, vec![input(0..1024), output(0..1024)]),
+        case(
+            "sliding_window_conditional",
+            BOTH,
+            vec![input(rows.clone()), output(windows.clone())],
+        )
+        .dynamic(),
+        case("two_core_sliding_window", BOTH, vec![input(rows.clone()), output(windows)]).dynamic(),
+        case("reduction", BOTH, vec![input(rows.clone()), output(halves)]),
+        case("nested_loops", BOTH, vec![input(rows[..50].to_vec()), output(five)]),
+        case("compute_repeat", BOTH, vec![input(1..1025), unused(4096), output(repeated(1024))]),
+        case("init_values_repeat", BOTH, vec![unused(2048), unused(2048), output(repeated(512))]),
+        case("distribute_repeat", BOTH, vec![input(1..1025), unused(4096), output(distributed)]),
+        case("neighbor_tile_memory_access", BOTH, vec![input(1..1025), output(2..1026)]),
+        case("dma_complex_dims", BOTH, vec![input(0..2048), unused(8192), output(tiled)]),
+        case("matrix_transpose", &["npu1"], vec![input(0..133), output(transposed)]),
+        case(
+            "nd_memcpy_transforms",
+            &["npu1"],
+            vec![same(shorts(&even)), same(shorts(&odd)), (vec![0; 44], Some(shorts(&mixed)))],
+        )
+        // Two transfers of one shim are written into the same descriptor.
+        .deserves(&["descriptor 1 of shim (0, 0) is written while the transfer"]),
+        case(
+            "nd_memcpy_linear_repeat",
+            &["npu1"],
+            vec![
+                same(shorts(&line)),
+                unused(4096),
+                (vec![0; 3 * 4096], Some(shorts(&line.repeat(3)))),
+            ],
+        ),
+        case("dma_task_large_linear", &["npu1"], vec![input(0..65536), output(1..65537)]),
+        case(
+            "two_memtiles",
+            &["npu1"],
+            vec![input([1; 256]), unused(1024), output((0..256).map(|i| i + 1))],
+        ),
+        case(
+            "bd_chain_repeat_on_memtile",
+            BOTH,
+            vec![input8(chunks), output8(twice), unused(16384)],
+        ),
+        case("sync_task_complete_token", &["npu1"], tokens()),
+        case("sync_task_complete_token_bd_chaining", &["npu1"], tokens()),
+        case(
+            "vec_vec_add_objfifo_init",
+            BOTH,
+            vec![unused(1024), input(initial(0)), output((0..256).map(|i| 2 * i + 1))],
+        ),
+    ];
+    cases.into_iter().map(|case| case.sequence("sequence")).collect()
 }
