@@ -63,6 +63,8 @@ pub(super) struct Array {
     pub(super) netlist: Arc<Netlist>,
     pub(super) functions: Functions,
     pub(super) timing: Timing,
+    /// Whether transfers move bytes, or only take their time.
+    pub(super) data: bool,
     pub(super) memory: Memory,
     pub(super) locks: Vec<i32>,
     pub(super) waiters: Vec<VecDeque<Waiter>>,
@@ -113,6 +115,7 @@ impl Array {
         Self {
             functions,
             timing: timing(netlist.device.family),
+            data: true,
             memory: Memory::default(),
             locks: netlist.locks.iter().map(|lock| lock.initial).collect(),
             waiters: vec![VecDeque::new(); netlist.locks.len()],
