@@ -24,6 +24,11 @@ use tilewright_sim::text::{self, Op, Region, Source};
 const PIPELINE: &str = "builtin.module(aie-canonicalize-device,aie.device(aie-assign-lock-ids,\
                         aie-objectFifo-stateful-transform,aie-assign-bd-ids))";
 
+/// The same, and then the streams are routed.
+const ROUTES: &str = "builtin.module(aie-canonicalize-device,aie.device(aie-assign-lock-ids,\
+                      aie-objectFifo-stateful-transform,aie-assign-bd-ids,\
+                      aie-create-pathfinder-flows))";
+
 /// Devices that test designs leave open or that are not NPUs, and what stands in for them.
 const DEVICES: [(&str, &str); 5] = [
     ("NPUDEVICE", "npu2"),
@@ -33,9 +38,27 @@ const DEVICES: [(&str, &str); 5] = [
     ("xcvc1902", "npu2"),
 ];
 
+/// Designs that `aie-opt` accepts although they cannot work, and what is said of them here.
+const BROKEN: [(&str, &str); 3] = [
+    ("nd_dma_distribute_AIE2.mlir", "the part from 512 to 256 of 256 elements is empty"),
+    ("full_stream_AIE2.mlir", "a core has one stream port"),
+    ("plio_test.mlir", "an NPU has no PLIO"),
+];
+
 #[test]
 #[ignore = "needs aie-opt and designs: TILEWRIGHT_AIE_OPT, TILEWRIGHT_MLIR_DESIGNS"]
 fn netlists_are_what_aie_opt_makes() {
+    all_alike(PIPELINE, description);
+}
+
+/// Switchboxes lead the streams where the design wants them.
+#[test]
+#[ignore = "needs aie-opt and designs: TILEWRIGHT_AIE_OPT, TILEWRIGHT_MLIR_DESIGNS"]
+fn flows_are_those_of_routed_designs() {
+    all_alike(ROUTES, streams);
+}
+
+fn all_alike(pipeline: &str, describe: Describe) {
     let tool = std::env::var("TILEWRIGHT_AIE_OPT").expect("TILEWRIGHT_AIE_OPT");
     let folders = std::env::var("TILEWRIGHT_MLIR_DESIGNS").expect("TILEWRIGHT_MLIR_DESIGNS");
     let mut files = Vec::new();
@@ -54,7 +77,8 @@ fn netlists_are_what_aie_opt_makes() {
             let text =
                 DEVICES.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
             let name = format!("{}#{part}", file.display());
-            match compare(&tool, &name, &text) {
+            let lowered = lower(&tool, pipeline, &text);
+            match compare(&name, &text, lowered, describe) {
                 Outcome::Alike => alike += 1,
                 Outcome::Refused(why) => {
                     refused += 1;
@@ -67,6 +91,9 @@ fn netlists_are_what_aie_opt_makes() {
     println!("{alike} alike, {refused} refused by aie-opt, {} wrong", wrong.len());
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
+
+/// What is compared of a design and of its lowered form.
+type Describe = fn(&Netlist, &Netlist) -> [BTreeSet<String>; 2];
 
 enum Outcome {
     Alike,
@@ -84,8 +111,8 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-fn compare(tool: &str, name: &str, text: &str) -> Outcome {
-    let lowered = match lower(tool, text) {
+fn compare(name: &str, text: &str, lowered: Result<String, String>, describe: Describe) -> Outcome {
+    let lowered = match lowered {
         Ok(lowered) => lowered,
         Err(why) => {
             let here = match build(name, text) {
@@ -100,6 +127,9 @@ fn compare(tool: &str, name: &str, text: &str) -> Outcome {
     };
     let ours = match build(name, text) {
         Ok(netlists) => netlists,
+        Err(why) if BROKEN.iter().any(|(file, what)| name.contains(file) && why.contains(what)) => {
+            return Outcome::Alike;
+        }
         Err(why) => return Outcome::Wrong(format!("refused: {why}")),
     };
     let theirs = match build("lowered.mlir", &lowered) {
@@ -110,7 +140,7 @@ fn compare(tool: &str, name: &str, text: &str) -> Outcome {
         return Outcome::Wrong("the number of devices differs".to_owned());
     }
     for (ours, theirs) in ours.iter().zip(&theirs) {
-        let (ours, theirs) = (description(ours), description(theirs));
+        let [ours, theirs] = describe(ours, theirs);
         let extra: Vec<_> = ours.difference(&theirs).map(String::as_str).collect();
         let missing: Vec<_> = theirs.difference(&ours).map(String::as_str).collect();
         if !extra.is_empty() || !missing.is_empty() {
@@ -124,9 +154,9 @@ fn compare(tool: &str, name: &str, text: &str) -> Outcome {
     Outcome::Alike
 }
 
-fn lower(tool: &str, text: &str) -> Result<String, String> {
+fn lower(tool: &str, pipeline: &str, text: &str) -> Result<String, String> {
     let mut child = Command::new(tool)
-        .arg(format!("--pass-pipeline={PIPELINE}"))
+        .arg(format!("--pass-pipeline={pipeline}"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -138,10 +168,12 @@ fn lower(tool: &str, text: &str) -> Result<String, String> {
     let output = child.wait_with_output().expect("its output");
     // It may stop reading at the first error.
     let _ = writer.join();
-    if output.status.success() {
+    // Some errors it only prints.
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() && !errors.contains("error:") {
         Ok(String::from_utf8(output.stdout).expect("text"))
     } else {
-        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        Err(errors)
     }
 }
 
@@ -157,17 +189,45 @@ fn build(name: &str, text: &str) -> Result<Vec<Netlist>, String> {
         .collect()
 }
 
+fn description(ours: &Netlist, theirs: &Netlist) -> [BTreeSet<String>; 2] {
+    [ours, theirs].map(describe_all)
+}
+
+/// Streams from port to port; of a routed design those of packets that the design has, as rules may
+/// let others through too.
+fn streams(ours: &Netlist, theirs: &Netlist) -> [BTreeSet<String>; 2] {
+    let view = View(ours);
+    let known: BTreeSet<_> =
+        ours.flows.iter().map(|flow| (view.port(flow.source), flow.packet)).collect();
+    [ours, theirs].map(|netlist| {
+        let view = View(netlist);
+        let mut lines = BTreeSet::new();
+        for flow in &netlist.flows {
+            let source = view.port(flow.source);
+            if !known.contains(&(source.clone(), flow.packet)) {
+                continue;
+            }
+            for &destination in &flow.destinations {
+                let destination = view.port(destination);
+                lines.insert(format!(
+                    "{source} -> {destination} {:?} {}",
+                    flow.packet, flow.keep_header
+                ));
+            }
+        }
+        lines
+    })
+}
+
 /// Everything about a netlist that the compiler decides, one line each.
-fn description(netlist: &Netlist) -> BTreeSet<String> {
+fn describe_all(netlist: &Netlist) -> BTreeSet<String> {
     let view = View(netlist);
     let mut lines = Vec::new();
     for (index, buffer) in netlist.buffers.iter().enumerate() {
-        // Counters that dynamic lowering adds; they are no part of the design.
-        if !buffer.name.starts_with("buffer_") {
-            let (name, tile) = (view.buffer(index), view.tile(buffer.tile));
-            lines.push(format!("buffer {name} on {tile}: {:?}", buffer.initial));
-        }
+        let (name, tile) = (view.buffer(index), view.tile(buffer.tile));
+        lines.push(format!("buffer {name} on {tile}: {:?}", buffer.initial));
     }
+    lines.extend(view.counters());
     for (index, lock) in netlist.locks.iter().enumerate() {
         lines.push(format!("lock {}: {}", view.lock(LockId(index as u32)), lock.initial));
     }
@@ -228,6 +288,23 @@ fn numbered(lines: Vec<String>) -> BTreeSet<String> {
 struct View<'a>(&'a Netlist);
 
 impl View<'_> {
+    /// The buffers in which dynamic lowering will count objects: they are no part of the design.
+    fn counters(&self) -> Vec<String> {
+        let devices = self.0.module.body.iter().filter(|op| op.name == "aie.device");
+        let bodies = devices.flat_map(|op| &op.regions).flat_map(|region| &region.blocks);
+        let dynamic = bodies
+            .flat_map(|block| &block.ops)
+            .filter(|op| op.name == "aie.core" && op.flag("dynamic_objfifo_lowering"));
+        let spans: Vec<_> = dynamic.map(|op| op.span).collect();
+        let cores = self.0.cores.iter().filter(|core| spans.contains(&core.span));
+        let counter = |core: &tilewright_sim::netlist::Core| {
+            let (count, tile) = (core.ends.len() as u64, self.tile(core.tile));
+            let ty = (vec![Some(count)], text::Type::Integer { width: 32, unsigned: false });
+            format!("buffer : {:?} {:?} on {tile}: {:?}", ty.0, ty.1, None::<Vec<u8>>)
+        };
+        cores.filter(|core| !core.ends.is_empty()).map(counter).collect()
+    }
+
     fn tile(&self, id: TileId) -> String {
         let tile = &self.0.tiles[id.index()];
         format!("({}, {})", tile.column, tile.row)

@@ -10,15 +10,15 @@ use crate::engine::dma::{DescriptorState, QueuedTask};
 use crate::engine::program::{Instruction, Slot};
 use crate::engine::value::{PlaceId, Value, View};
 use crate::engine::{FindingKind, RunError};
-use crate::netlist::{
-    BufferId, ChannelId, Descriptor, DescriptorId, Memory, TileId, TileKind,
-};
+use crate::netlist::{BufferId, ChannelId, Descriptor, DescriptorId, Memory, TileId, TileKind};
 use crate::text::Span;
 use tilewright_codegen::device::{TASK_QUEUE, limits};
 
 /// What runs a sequence.
 #[derive(Default)]
 pub(in crate::engine) struct Controller {
+    /// Name of the sequence.
+    pub(in crate::engine) name: String,
     pub(in crate::engine) thread: Option<Thread>,
     ops: Arc<[SequenceOp]>,
     /// Channels of which it still wants a token.
@@ -46,8 +46,8 @@ struct TaskState {
 
 impl Controller {
     /// At the beginning of a sequence.
-    pub(in crate::engine) fn new(thread: Thread, ops: Vec<SequenceOp>) -> Self {
-        Self { thread: Some(thread), ops: ops.into(), ..Self::default() }
+    pub(in crate::engine) fn new(name: &str, thread: Thread, ops: Vec<SequenceOp>) -> Self {
+        Self { name: name.to_owned(), thread: Some(thread), ops: ops.into(), ..Self::default() }
     }
 
     /// Where it stands.
@@ -218,7 +218,11 @@ impl Array {
         }
     }
 
-    fn view(&self, slot: Slot, span: Span) -> Result<(View, crate::engine::value::Layout), RunError> {
+    fn view(
+        &self,
+        slot: Slot,
+        span: Span,
+    ) -> Result<(View, crate::engine::value::Layout), RunError> {
         let thread = self.controller.thread.as_ref();
         let view = thread.map(|thread| thread.get(slot));
         let Some(Value::View(view)) = view else {
@@ -293,7 +297,9 @@ impl Array {
         for (i, &by) in offsets.iter().rev().enumerate() {
             let stride = layout.strides.iter().rev().nth(i).copied().unwrap_or(0);
             if stride == 0 && by != 0 {
-                return Err(self.error(span, format!("offset {by} in a dimension that the memref lacks")));
+                return Err(
+                    self.error(span, format!("offset {by} in a dimension that the memref lacks"))
+                );
             }
             offset = offset.saturating_add(by.saturating_mul(stride).saturating_mul(bytes));
         }

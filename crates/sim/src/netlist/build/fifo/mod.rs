@@ -220,6 +220,7 @@ impl<'m> Fifos<'m> {
 impl<'m> Builder<'m> {
     /// Elaborates all objectfifos of the device.
     pub(super) fn fifos(&mut self) -> Result<()> {
+        self.refuse_outside_cores()?;
         let mut fifos = Fifos::new(self);
         self.read_fifos(&mut fifos)?;
         self.check_uses(&fifos)?;
