@@ -18,7 +18,7 @@ pub struct Timing {
     /// Bytes per cycle that all shims share, of reads and writes together. Of the machine as much as
     /// of the device: these are DDR5-5600.
     ///
-    /// XDNA: ~15 GB/s (P; the first and third of its rows by themselves give 15.1). XDNA2: 57.9 GB/s,
+    /// XDNA: ~15 GB/s (P; the first and third of its rows by themselves give 15.2). XDNA2: 58 GB/s,
     /// fitted on the first and third of P's rows; P says ~50, which is what the reads alone come to.
     pub dram_bytes: f64,
     /// Bytes that each contiguous run in DRAM costs on top of its own.
@@ -74,6 +74,6 @@ pub const fn timing(family: Family) -> Timing {
     match family {
         Family::Npu1 => both,
         // Latencies in cycles are taken to be those of XDNA: nobody published others.
-        Family::Npu2 => Timing { clock_mhz: 1800.0, dram_bytes: 57_900.0 / 1800.0, ..both },
+        Family::Npu2 => Timing { clock_mhz: 1800.0, dram_bytes: 58_000.0 / 1800.0, ..both },
     }
 }

@@ -100,11 +100,13 @@ const I: [([usize; 3], f64); 7] = [
     ([1024, 2560, 2560], 6364.0),
 ];
 
+type Observed = ([&'static str; 2], [usize; 3], [usize; 3], f64);
+
 /// Input, output, tile, M×K×N, GFLOPS.
 ///
 /// Skinny shapes run a tile of their own (`tiles_for` in its `rawxrt.py`); the shape of the i8 row is
 /// not published, that of a projection is taken.
-const W: [([&str; 2], [usize; 3], [usize; 3], f64); 5] = [
+const W: [Observed; 5] = [
     (["bf16", "f32"], [64, 64, 32], [1536, 1536, 384], 1761.0),
     (["bf16", "f32"], [64, 64, 32], [1536, 5120, 1280], 1514.0),
     (["bf16", "f32"], [64, 64, 32], [1536, 1280, 1280], 1409.0),
