@@ -131,7 +131,9 @@ fn a_descriptor_that_is_written_while_it_is_in_use() {
     let sequence = |second: &str| {
         let first = half.replace("OFFSET", "0").replace("ID", "0");
         let second = half.replace("OFFSET", "512").replace("ID", second);
-        format!("{first}{second}aiex.npu.dma_wait {{symbol = @out}}\n      aiex.npu.dma_wait {{symbol = @out}}")
+        format!(
+            "{first}{second}aiex.npu.dma_wait {{symbol = @out}}\n      aiex.npu.dma_wait {{symbol = @out}}"
+        )
     };
     assert_eq!(kinds(&core, &sequence("0")), [FindingKind::DescriptorReuse]);
     assert_eq!(kinds(&core, &sequence("1")), []);
@@ -151,7 +153,11 @@ fn a_core_that_never_ends_meets_the_limit() {
 
 #[test]
 fn wrong_host_buffers_are_an_error() {
-    let (result, _) = simulate(FILL, "aiex.npu.dma_memcpy_nd(%c[0, 0, 0, 1020][1, 1, 1, 8][0, 0, 0, 1]) {id = 0 : i64, metadata = @out} : memref<1024xi32>", Limits::default());
+    let (result, _) = simulate(
+        FILL,
+        "aiex.npu.dma_memcpy_nd(%c[0, 0, 0, 1020][1, 1, 1, 8][0, 0, 0, 1]) {id = 0 : i64, metadata = @out} : memref<1024xi32>",
+        Limits::default(),
+    );
     let message = result.unwrap_err().to_string();
     assert!(message.contains("reaches bytes 4080 to 4112"), "{message}");
 }

@@ -26,7 +26,7 @@ use super::{Attribute, DesignError, Module, Source, Span, Type, Value};
 type Parsed<T> = Result<T, DesignError>;
 
 /// Regions, attributes and types within each other; MLIR itself has no limit, designs need ten.
-const DEEPEST: u32 = 96;
+const DEEPEST: u32 = 64;
 /// Bytes of text that aliases may stand for in total: aliases of aliases grow exponentially.
 const MOST_ALIASED: usize = 1 << 24;
 /// Bytes of the name of a value, which each result of an operation repeats.

@@ -23,6 +23,8 @@ type FifoIndex = usize;
 /// An objectfifo, or one end of one that was split.
 #[derive(Clone)]
 struct Fifo<'m> {
+    /// The symbol in the design.
+    symbol: &'m str,
     /// The symbol; with `_cons` or `_0_cons` for the consumer's end of a split one.
     name: String,
     span: Span,
@@ -226,7 +228,7 @@ impl<'m> Builder<'m> {
         self.check_uses(&fifos)?;
         self.split_fifos(&mut fifos)?;
         self.elements(&mut fifos)?;
-        self.transfers(&mut fifos)?;
+        self.transfers(&fifos)?;
         self.ends(&fifos)
     }
 }

@@ -61,8 +61,9 @@ impl<'m> Builder<'m> {
                 format!("`iter_count` is 1 to {MAX_RUNS}"),
             ));
         }
-        let from_stream = self.from_stream(op, consumers.len())?;
+        let from_stream = self.consumer_dimensions(op, consumers.len())?;
         let fifo = Fifo {
+            symbol: self.sym_name(op)?,
             name: self.sym_name(op)?.to_owned(),
             span: op.span,
             producer,
@@ -218,7 +219,7 @@ impl<'m> Builder<'m> {
         Ok(Depth::Each(depths))
     }
 
-    fn from_stream(&self, op: &'m Op, consumers: usize) -> Result<Vec<&'m [Dimension]>> {
+    fn consumer_dimensions(&self, op: &'m Op, consumers: usize) -> Result<Vec<&'m [Dimension]>> {
         let name = "dimensionsFromStreamPerConsumer";
         let mut each: Vec<&[Dimension]> = match op.attribute(name) {
             None => Vec::new(),
