@@ -1,7 +1,13 @@
 //! The functions that core programs call.
 
+mod gemm;
+mod library;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+pub use gemm::{GemmError, gemm, gemm_layout};
+pub use library::{Cycles, Declaration, Library, LibraryError, Parameter, Sources, default_folder};
 
 /// A scalar that a core program computes with.
 #[derive(Debug, Clone, Copy, PartialEq)]
