@@ -86,6 +86,17 @@ pub struct Spent {
     pub runs: u32,
 }
 
+impl std::ops::AddAssign for Spent {
+    fn add_assign(&mut self, other: Self) {
+        self.packing += other.packing;
+        self.device.time += other.device.time;
+        self.device.simulated |= other.device.simulated;
+        self.waiting += other.waiting;
+        self.unpacking += other.unpacking;
+        self.runs += other.runs;
+    }
+}
+
 /// Matmuls on a device, with activations and results in f32.
 pub struct Array {
     device: Box<dyn Device>,
@@ -169,12 +180,13 @@ impl Array {
             let device = self.device.run(K::INFO, b.weights)?;
             let ran = Instant::now();
             geometry.unpack(&self.cpu, self.device.output(), output, c)?;
-            spent.packing += packed - start;
-            spent.waiting += ran - packed;
-            spent.unpacking += ran.elapsed();
-            spent.device.time += device.time;
-            spent.device.simulated |= device.simulated;
-            spent.runs += 1;
+            spent += Spent {
+                packing: packed - start,
+                device,
+                waiting: ran - packed,
+                unpacking: ran.elapsed(),
+                runs: 1,
+            };
         }
         Ok(spent)
     }
