@@ -36,6 +36,24 @@ pub trait Function: Send + Sync {
     /// # Errors
     /// A message for the user when the arguments are not what the function expects.
     fn call(&self, arguments: &mut [Argument<'_>]) -> Result<Returned, String>;
+
+    /// What it does with each argument; what is not said is [`Access::Unknown`].
+    fn access(&self) -> &[Access] {
+        &[]
+    }
+}
+
+/// What a function does with a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Reads all of it and writes nothing.
+    Read,
+    /// Writes all of it and reads nothing.
+    Write,
+    /// Reads and writes it; what it reads may be what it wrote before.
+    Update,
+    /// Not known: the simulator takes it as written when the function returns.
+    Unknown,
 }
 
 /// What a call comes back with.

@@ -4,6 +4,7 @@
 //! buffer descriptors, DMA channels, flows between ports, core programs and runtime sequences.
 //! Ids are indices into the lists of the [`Netlist`] and only mean something within it.
 
+mod build;
 mod device;
 
 use std::collections::BTreeMap;
@@ -80,6 +81,23 @@ pub struct Netlist {
     pub entities: BTreeMap<ValueId, Entity>,
     /// What the design does that is legal, but surely not meant.
     pub warnings: Vec<Warning>,
+}
+
+impl Netlist {
+    /// A tile by its id; ids of another netlist mean nothing here.
+    pub(crate) fn tile(&self, id: TileId) -> &Tile {
+        &self.tiles[id.index()]
+    }
+
+    /// A buffer by its id.
+    pub(crate) fn buffer(&self, id: BufferId) -> &Buffer {
+        &self.buffers[id.index()]
+    }
+
+    /// A lock by its id.
+    pub(crate) fn lock(&self, id: LockId) -> &Lock {
+        &self.locks[id.index()]
+    }
 }
 
 /// What an SSA value of the device's body stands for.
@@ -311,12 +329,12 @@ pub enum FifoPort {
 pub struct FifoEnd {
     /// The buffers, used in turn.
     pub buffers: Vec<BufferId>,
-    /// Acquired (≥ 1) once per object.
+    /// Acquired (at least [`Self::times`]) per object.
     pub acquire: Option<LockId>,
-    /// Released by one per object.
+    /// Released by [`Self::times`] per object.
     pub release: Option<LockId>,
-    /// Objects that one acquire takes the lock for, more than 1 with `repeat_count` on the
-    /// producer's side.
+    /// Count of either lock per object: more than 1 where objects are sent repeatedly
+    /// (`repeat_count`).
     pub times: i32,
 }
 
