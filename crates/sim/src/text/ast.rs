@@ -1,6 +1,6 @@
 //! Operations as they stand in the text.
 
-use super::{Source, Span, Type};
+use super::{AffineMap, Source, Span, Type};
 
 /// An SSA value: an index into [`Module::values`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -139,7 +139,9 @@ pub enum Attribute {
         /// Id that routes it.
         pkt_id: u32,
     },
-    /// Anything else, as it is written.
+    /// `affine_map<(d0) -> (d0 + 1)>`, simplified as MLIR does.
+    AffineMap(AffineMap),
+    /// Anything else, as it is written, but for spaces: `#arith.overflow<nsw, nuw>`.
     Other(String),
 }
 

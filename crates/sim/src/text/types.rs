@@ -1,5 +1,7 @@
 //! Types of values.
 
+use std::fmt;
+
 /// Widths of floating-point numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Float {
@@ -89,5 +91,73 @@ impl MemRef {
     /// Bytes of the whole buffer, if its shape is static.
     pub fn bytes(&self) -> Option<usize> {
         usize::try_from(self.elements()?).ok()?.checked_mul(self.element_bytes()?)
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Index => f.write_str("index"),
+            Self::Integer { width, unsigned } => {
+                write!(f, "{}{width}", if *unsigned { "ui" } else { "i" })
+            }
+            Self::Float(Float::F16) => f.write_str("f16"),
+            Self::Float(Float::Bf16) => f.write_str("bf16"),
+            Self::Float(Float::F32) => f.write_str("f32"),
+            Self::Float(Float::F64) => f.write_str("f64"),
+            Self::MemRef(memref) => memref.fmt(f),
+            Self::Vector(shape, element) => write!(f, "vector<{}{element}>", Sizes(shape)),
+            Self::Tensor(shape, element) => write!(f, "tensor<{}{element}>", Sizes(shape)),
+            Self::Function(inputs, results) => {
+                write!(f, "({}) -> ({})", Listed(inputs), Listed(results))
+            }
+            Self::ObjectFifo(element) => write!(f, "!aie.objectfifo<{element}>"),
+            Self::Subview(element) => write!(f, "!aie.objectfifosubview<{element}>"),
+            Self::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+impl fmt::Display for MemRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("memref<")?;
+        for size in &self.shape {
+            match size {
+                Some(size) => write!(f, "{size}x")?,
+                None => f.write_str("?x")?,
+            }
+        }
+        write!(f, "{}", self.element)?;
+        if let Some((strides, offset)) = &self.layout {
+            let shown = |step: &Option<i64>| step.map_or("?".to_owned(), |step| step.to_string());
+            let strides: Vec<String> = strides.iter().map(shown).collect();
+            write!(f, ", strided<[{}]", strides.join(", "))?;
+            if *offset != Some(0) {
+                write!(f, ", offset: {}", shown(offset))?;
+            }
+            f.write_str(">")?;
+        }
+        f.write_str(">")
+    }
+}
+
+/// `4x8x`.
+struct Sizes<'a>(&'a [u64]);
+
+impl fmt::Display for Sizes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|size| write!(f, "{size}x"))
+    }
+}
+
+/// With commas in between.
+struct Listed<'a>(&'a [Type]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, ty) in self.0.iter().enumerate() {
+            write!(f, "{}{ty}", if i == 0 { "" } else { ", " })?;
+        }
+        Ok(())
     }
 }

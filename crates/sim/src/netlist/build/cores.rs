@@ -18,7 +18,7 @@ impl Builder<'_> {
                     "cores are in rows 2 to 5",
                 ));
             }
-            if self.stacks.contains_key(&tile) {
+            if self.reserved.contains_key(&tile) {
                 return Err(self.error(
                     op.span,
                     format!("{} has two programs", self.place(tile)),
@@ -26,7 +26,10 @@ impl Builder<'_> {
                 ));
             }
             let stack = self.optional(op, "stack_size")?.unwrap_or(STACK);
-            self.stacks.insert(tile, stack);
+            self.reserved.insert(tile, stack);
+            if op.flag("dynamic_objfifo_lowering") {
+                self.dynamic.insert(tile);
+            }
             if op.attribute("elf_file").is_some() {
                 self.warn(op.span, "the core's program is an ELF file, which is not simulated");
             }

@@ -2,19 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Builder, Result};
+use super::{Builder, Result, bundle};
 use crate::netlist::{Direction, Flow, Port, TileId, TileKind};
 use crate::text::{Op, Span};
-
-/// Bundles of wires, under the numbers of the generic form.
-mod bundle {
-    pub(super) const CORE: u32 = 0;
-    pub(super) const DMA: u32 = 1;
-    pub(super) const SOUTH: u32 = 3;
-    pub(super) const NORTH: u32 = 5;
-    pub(super) const TRACE: u32 = 9;
-    pub(super) const CONTROL: u32 = 10;
-}
 
 /// Which side of a flow a port is on.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,17 +18,19 @@ impl Builder<'_> {
         for op in self.body {
             match op.name.as_str() {
                 "aie.flow" => {
-                    let source =
-                        self.port(op, 0, ["source_bundle", "source_channel"], Side::Source)?;
+                    let names = ["source_bundle", "source_channel"];
+                    let source = self.port(op, 0, names, Side::Source)?;
                     let names = ["dest_bundle", "dest_channel"];
                     let destination = self.port(op, 1, names, Side::Destination)?;
-                    self.circuit(source, destination, op.span);
+                    if let (Some(source), Some(destination)) = (source, destination) {
+                        self.circuit(source, destination, op.span);
+                    }
                 }
                 "aie.packet_flow" => self.packet_flow(op)?,
                 _ => {}
             }
         }
-        Ok(())
+        self.routes()
     }
 
     /// A circuit; those from the same source are one stream that ends at several places.
@@ -61,25 +53,29 @@ impl Builder<'_> {
     fn packet_flow(&mut self, op: &Op) -> Result<()> {
         let id: u32 = self.number(op, "ID")?;
         self.packet_fields(op, 0, id)?;
-        let (mut sources, mut destinations) = (Vec::new(), Vec::new());
+        let (mut sources, mut destinations, mut ends) = (Vec::new(), Vec::new(), 0);
         for port in op.regions.iter().flat_map(super::entry) {
             let names = ["bundle", "channel"];
             match port.name.as_str() {
                 "aie.packet_source" => sources.push(self.port(port, 0, names, Side::Source)?),
                 "aie.packet_dest" => {
-                    destinations.push(self.port(port, 0, names, Side::Destination)?);
+                    ends += 1;
+                    destinations.extend(self.port(port, 0, names, Side::Destination)?);
                 }
                 _ => {}
             }
         }
-        if destinations.is_empty() || sources.is_empty() {
+        if ends == 0 || sources.is_empty() {
             return Err(self.error(
                 op.span,
                 "a packet flow needs a source and a destination",
                 "aie.packet_source<…> and aie.packet_dest<…>",
             ));
         }
-        for source in sources {
+        if destinations.is_empty() {
+            return Ok(());
+        }
+        for source in sources.into_iter().flatten() {
             self.net.flows.push(Flow {
                 source,
                 destinations: destinations.clone(),
@@ -91,13 +87,14 @@ impl Builder<'_> {
         Ok(())
     }
 
+    /// The port that an operation names; none for the wire to the firmware.
     fn port(
         &mut self,
         op: &Op,
         operand: usize,
         [bundle, channel]: [&str; 2],
         side: Side,
-    ) -> Result<Port> {
+    ) -> Result<Option<Port>> {
         let tile = self.tile_operand(op, operand)?;
         let (bundle, channel): (u32, u32) = (self.number(op, bundle)?, self.number(op, channel)?);
         let direction = match side {
@@ -105,24 +102,36 @@ impl Builder<'_> {
             Side::Destination => Direction::S2mm,
         };
         let kind = self.kind(tile);
-        match bundle {
-            bundle::DMA => self.channel(tile, direction, channel, "", op.span).map(Port::Dma),
-            bundle::CORE if kind == TileKind::Core && channel == 0 => Ok(Port::Core(tile, channel)),
-            bundle::TRACE => Ok(Port::Trace(tile, channel)),
-            bundle::CONTROL => Ok(Port::Control(tile)),
-            // The shim's DMA as its switchbox sees it, behind the shim's multiplexer.
-            bundle::SOUTH | bundle::NORTH if kind == TileKind::Shim => {
-                self.behind_shim(tile, channel, direction, op.span)
+        let port = match bundle {
+            bundle::DMA => self.channel(tile, direction, channel, "", op.span).map(Port::Dma)?,
+            bundle::CORE if kind == TileKind::Core && channel == 0 => Port::Core(tile, channel),
+            bundle::TRACE => Port::Trace(tile, channel),
+            bundle::CONTROL => Port::Control(tile),
+            // Task-complete tokens leave the array here; they arrive without being routed.
+            bundle::SOUTH
+                if kind == TileKind::Shim && side == Side::Destination && channel == 0 =>
+            {
+                return Ok(None);
             }
-            _ => Err(self.error(
-                op.span,
-                format!("{} has no such port for a stream to begin or end at", self.place(tile)),
-                "DMA, Core, Trace and TileControl are ports",
-            )),
-        }
+            bundle::SOUTH if kind == TileKind::Shim => {
+                self.behind_shim(tile, channel, direction, op.span)?
+            }
+            _ => {
+                return Err(self.error(
+                    op.span,
+                    format!(
+                        "{} has no such port for a stream to begin or end at",
+                        self.place(tile)
+                    ),
+                    "DMA, Core, Trace and TileControl are ports",
+                ));
+            }
+        };
+        Ok(Some(port))
     }
 
-    fn behind_shim(
+    /// The shim's DMA as its switchbox sees it, through the shim's multiplexer.
+    pub(super) fn behind_shim(
         &mut self,
         tile: TileId,
         wire: u32,

@@ -11,6 +11,7 @@ mod dma;
 mod fifo;
 mod flows;
 mod read;
+mod routes;
 mod tiles;
 mod totals;
 mod values;
@@ -54,8 +55,10 @@ struct Builder<'m> {
     programmed: BTreeSet<ChannelId>,
     /// Beside [`Netlist::descriptors`].
     sites: Vec<Site>,
-    /// Bytes of the stack by tile with a core.
-    stacks: BTreeMap<TileId, u64>,
+    /// Bytes beside the buffers by tile with a core: the stack, above all.
+    reserved: BTreeMap<TileId, u64>,
+    /// Tiles with `dynamic_objfifo_lowering`.
+    dynamic: BTreeSet<TileId>,
 }
 
 /// What decides the number of a descriptor.
@@ -64,6 +67,18 @@ struct Site {
     given: Option<u32>,
     /// The channel that runs it: on a memtile it has access to one half of the descriptors only.
     channel: u32,
+}
+
+/// Bundles of wires, under the numbers of the generic form.
+mod bundle {
+    pub(super) const CORE: u32 = 0;
+    pub(super) const DMA: u32 = 1;
+    pub(super) const SOUTH: u32 = 3;
+    pub(super) const WEST: u32 = 4;
+    pub(super) const NORTH: u32 = 5;
+    pub(super) const EAST: u32 = 6;
+    pub(super) const TRACE: u32 = 9;
+    pub(super) const CONTROL: u32 = 10;
 }
 
 fn devices(module: &Module) -> impl Iterator<Item = &Op> {
@@ -113,7 +128,8 @@ impl<'m> Builder<'m> {
             channels: BTreeMap::new(),
             programmed: BTreeSet::new(),
             sites: Vec::new(),
-            stacks: BTreeMap::new(),
+            reserved: BTreeMap::new(),
+            dynamic: BTreeSet::new(),
         })
     }
 
@@ -142,9 +158,10 @@ impl<'m> Builder<'m> {
                     "write the core's program with aie.objectfifo.acquire and release"
                 }
                 "aie.logical_tile" => "place it: aie-opt --aie-place-tiles",
-                "aie.switchbox" | "aie.shim_mux" | "aie.shim_switchbox" => {
-                    "state the streams as aie.flow or aie.packet_flow instead of routing them"
+                "aiex.multicast" | "aiex.broadcast_packet" => {
+                    "state it as flows: aie-opt lowers it"
                 }
+                "aie.shim_switchbox" | "aie.plio" => "an NPU has none",
                 _ => continue,
             };
             return Err(self.error(op.span, format!("{} is not simulated", op.name), help));

@@ -77,7 +77,7 @@ impl Builder<'_> {
     /// Whether the buffers of each tile fit into its memory, beside the stack of its core.
     pub(super) fn check_memories(&mut self) -> Result<()> {
         let mut placed: BTreeMap<TileId, Vec<usize>> = BTreeMap::new();
-        let mut used: BTreeMap<TileId, u64> = self.stacks.clone();
+        let mut used: BTreeMap<TileId, u64> = self.reserved.clone();
         for (index, buffer) in self.net.buffers.iter().enumerate() {
             if self.kind(buffer.tile) == TileKind::Shim {
                 continue;
@@ -96,7 +96,7 @@ impl Builder<'_> {
             if used <= memory {
                 continue;
             }
-            let stack = self.stacks.get(&tile).copied().unwrap_or(0);
+            let reserved = self.reserved.get(&tile).copied().unwrap_or(0);
             let largest = self
                 .net
                 .buffers
@@ -104,8 +104,11 @@ impl Builder<'_> {
                 .filter(|buffer| buffer.tile == tile)
                 .max_by_key(|b| b.bytes);
             let span = largest.map_or(self.net.tile(tile).span, |buffer| buffer.span);
-            let with_stack =
-                if stack > 0 { format!(", {stack} of them for the stack") } else { String::new() };
+            let with_stack = if reserved > 0 {
+                format!(", {reserved} of them for the stack")
+            } else {
+                String::new()
+            };
             return Err(self.error(
                 span,
                 format!("{} has {memory} bytes and needs {used}{with_stack}", self.place(tile)),

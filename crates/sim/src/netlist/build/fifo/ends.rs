@@ -7,6 +7,10 @@ use crate::netlist::{FifoEnd, FifoPort, TileId};
 impl<'m> Builder<'m> {
     pub(super) fn ends(&mut self, fifos: &Fifos<'m>) -> Result<()> {
         for (&tile, uses) in &fifos.uses {
+            if self.dynamic.contains(&tile) {
+                // Dynamic lowering counts in memory which object is next, one word for each end.
+                *self.reserved.entry(tile).or_default() += 4 * uses.len() as u64;
+            }
             for of in uses {
                 let Some(index) = fifos.meaning(tile, &of.symbol) else { continue };
                 let fifo = &fifos.all[index];

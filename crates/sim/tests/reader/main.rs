@@ -1,0 +1,6 @@
+//! The reader of designs, against texts whose meaning is known.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod designs;
+mod same;
