@@ -140,7 +140,8 @@ fn a_shortened_host_transfer_hangs() {
 fn a_host_transfer_that_is_too_long_never_ends() {
     let design = DESIGN.replace("memref<256xi32>, 0, 256)", "memref<256xi32>, 0, 192)");
     let design = design.replacen("%a : memref<256xi32>, 0, 192", "%a : memref<256xi32>, 0, 256", 1);
-    let found = findings(&design.replace("%objects = arith.constant 4", "%objects = arith.constant 3"));
+    let found =
+        findings(&design.replace("%objects = arith.constant 4", "%objects = arith.constant 3"));
     // Two objects fit into the memtile and two into the core: all of it is taken.
     assert_eq!(found, []);
 }
@@ -188,7 +189,10 @@ fn a_transfer_beyond_the_host_buffer_is_an_error() {
 
 #[test]
 fn reading_without_an_acquire_is_an_error() {
-    let (result, _) = run(&with("%i = aie.objectfifo.subview.access %iv[0]", "%i = aie.objectfifo.subview.access %iv[1]"));
+    let (result, _) = run(&with(
+        "%i = aie.objectfifo.subview.access %iv[0]",
+        "%i = aie.objectfifo.subview.access %iv[1]",
+    ));
     let message = result.unwrap_err().to_string();
     assert!(message.contains("beyond the 1 that are held"), "{message}");
 }

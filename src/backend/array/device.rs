@@ -37,27 +37,19 @@ pub trait Device: Send {
     ///
     /// # Errors
     /// As the device defines them.
-    fn keep(
-        &mut self,
-        kernel: &'static KernelInfo,
-        packed: SharedBytes,
-    ) -> Result<WeightsId, ArrayError>;
+    fn keep(&mut self, kernel: &KernelInfo, packed: SharedBytes) -> Result<WeightsId, ArrayError>;
 
     /// The buffer A of a kernel, with whatever was left in it.
     ///
     /// # Errors
     /// As the device defines them.
-    fn input(&mut self, kernel: &'static KernelInfo) -> Result<&mut [u8], ArrayError>;
+    fn input(&mut self, kernel: &KernelInfo) -> Result<&mut [u8], ArrayError>;
 
     /// Runs a kernel on what its input holds.
     ///
     /// # Errors
     /// As the device defines them.
-    fn run(
-        &mut self,
-        kernel: &'static KernelInfo,
-        weights: WeightsId,
-    ) -> Result<DeviceTime, ArrayError>;
+    fn run(&mut self, kernel: &KernelInfo, weights: WeightsId) -> Result<DeviceTime, ArrayError>;
 
     /// The buffer C of the kernel that ran last.
     fn output(&self) -> &[u8];
@@ -66,7 +58,7 @@ pub trait Device: Send {
 /// Weights that a device keeps for kernel `K`: no other kernel takes them.
 #[derive(Debug)]
 pub struct Prepared<K> {
-    geometry: Geometry,
+    geometry: Geometry<'static>,
     weights: WeightsId,
     kernel: PhantomData<fn() -> K>,
 }
@@ -191,7 +183,7 @@ impl Array {
         Ok(spent)
     }
 
-    fn geometry<K: Kernel>(&self) -> Result<Geometry, ArrayError> {
+    fn geometry<K: Kernel>(&self) -> Result<Geometry<'static>, ArrayError> {
         let (given, loaded) = (K::INFO.target, self.device.target());
         // Kernels of another table may have another tile under the same name.
         if !std::ptr::eq(given, loaded) && given != loaded {

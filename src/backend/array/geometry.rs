@@ -9,17 +9,17 @@ pub(super) const MAX_TILE_K: usize = 4096;
 
 /// Where the elements of a kernel's operands lie in its host buffers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Geometry {
-    pub(super) kernel: &'static KernelInfo,
+pub struct Geometry<'k> {
+    pub(super) kernel: &'k KernelInfo,
 }
 
-impl Geometry {
+impl<'k> Geometry<'k> {
     /// The geometry of a kernel.
     ///
     /// # Errors
     /// When the numbers of the kernel contradict each other, which those of a generated table do
     /// not.
-    pub fn new(kernel: &'static KernelInfo) -> Result<Self, ArrayError> {
+    pub fn new(kernel: &'k KernelInfo) -> Result<Self, ArrayError> {
         let geometry = Self { kernel };
         let (Tile { m, k, n }, MicroTile { r, s, t }) = (geometry.tile(), geometry.micro());
         let fail = |rule| Err(ArrayError::Kernel { sequence: kernel.sequence, rule });
@@ -60,7 +60,7 @@ impl Geometry {
     }
 
     /// The kernel.
-    pub fn kernel(&self) -> &'static KernelInfo {
+    pub fn kernel(&self) -> &'k KernelInfo {
         self.kernel
     }
 

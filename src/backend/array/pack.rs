@@ -24,7 +24,7 @@ pub enum Operand<'a> {
     Bf16(&'a [bf16]),
 }
 
-impl Geometry {
+impl Geometry<'_> {
     /// Packs the M × K activations of one window into the whole of A. Nothing of what was in the
     /// buffer is left.
     ///

@@ -10,7 +10,7 @@ use crate::backend::cpu::{Cpu, Output};
 /// Rows that one task unpacks.
 const ROWS_OF_A_TASK: usize = 32;
 
-impl Geometry {
+impl Geometry<'_> {
     /// Widens the M × N results and stores them, or adds them to what is there.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use super::error::check_length;
 use super::{ArrayError, Geometry};
 use crate::backend::cpu::Cpu;
 
-impl Geometry {
+impl Geometry<'_> {
     /// Narrows and packs weights, N × K row by row (outputs × inputs, as Hugging Face stores them):
     /// i8 with a scale for each output.
     ///

@@ -154,7 +154,10 @@ impl Array {
     }
 
     /// Lets events happen until `done` says so; `false` when nothing is left to happen.
-    pub(super) fn advance(&mut self, mut done: impl FnMut(&Self) -> bool) -> Result<bool, RunError> {
+    pub(super) fn advance(
+        &mut self,
+        mut done: impl FnMut(&Self) -> bool,
+    ) -> Result<bool, RunError> {
         self.settle()?;
         while !done(self) {
             let Some(Reverse((time, _, event))) = self.events.pop() else { return Ok(false) };

@@ -234,7 +234,9 @@ impl<'a> Compiler<'a> {
     pub(super) fn memref_of(&self, op: &Op, id: ValueId) -> Result<&'a MemRef> {
         match self.type_of(id) {
             Type::MemRef(memref) => Ok(memref),
-            other => Err(self.error(op, format!("`{}` wants a memref, not {other:?}", op.name), "")),
+            other => {
+                Err(self.error(op, format!("`{}` wants a memref, not {other:?}", op.name), ""))
+            }
         }
     }
 
@@ -325,7 +327,9 @@ impl<'a> Compiler<'a> {
     fn use_lock(&mut self, op: &Op) -> Result<()> {
         let lock = match op.operands.first().and_then(|id| self.netlist.entities.get(id)) {
             Some(Entity::Lock(lock)) => *lock,
-            _ => return Err(self.error(op, "`aie.use_lock` wants the result of an `aie.lock`", "")),
+            _ => {
+                return Err(self.error(op, "`aie.use_lock` wants the result of an `aie.lock`", ""));
+            }
         };
         let count = op.integer("value").unwrap_or(1);
         let Ok(count) = i32::try_from(count.abs()) else {

@@ -234,7 +234,12 @@ impl Thread {
         }
     }
 
-    fn enter(&mut self, function: u32, arguments: &[Slot], results: &[Slot]) -> Result<u32, String> {
+    fn enter(
+        &mut self,
+        function: u32,
+        arguments: &[Slot],
+        results: &[Slot],
+    ) -> Result<u32, String> {
         let Some(routine) = self.program.routines.get(function as usize).cloned() else {
             return Err("a call of nothing".to_owned());
         };
@@ -379,12 +384,7 @@ impl Array {
     }
 
     /// One instruction that needs more than the thread.
-    fn step(
-        &mut self,
-        core: u32,
-        instruction: &Instruction,
-        span: Span,
-    ) -> Result<Step, RunError> {
+    fn step(&mut self, core: u32, instruction: &Instruction, span: Span) -> Result<Step, RunError> {
         match *instruction {
             Instruction::End => Ok(Step::Ended),
             Instruction::Load { to, view, ref indices } => {
@@ -476,7 +476,9 @@ impl Array {
                 let cycles = self.call(core, function, arguments, to, span)?;
                 Ok(Step::Busy(cycles))
             }
-            Instruction::PutStream { channel, value } => self.put_stream(core, channel, value, span),
+            Instruction::PutStream { channel, value } => {
+                self.put_stream(core, channel, value, span)
+            }
             Instruction::GetStream { to, channel, element } => {
                 self.get_stream(core, to, channel, element, span)
             }
@@ -485,13 +487,7 @@ impl Array {
     }
 
     /// Takes a lock for a core, or uses the one that it was given while it waited.
-    fn take(
-        &mut self,
-        core: u32,
-        lock: LockId,
-        how: crate::netlist::Acquire,
-        count: i32,
-    ) -> bool {
+    fn take(&mut self, core: u32, lock: LockId, how: crate::netlist::Acquire, count: i32) -> bool {
         if std::mem::take(&mut self.cores[core as usize].granted) {
             return true;
         }

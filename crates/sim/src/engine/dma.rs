@@ -166,7 +166,12 @@ impl Array {
     }
 
     /// Begins a descriptor of a task.
-    fn begin_descriptor(&mut self, id: ChannelId, task: QueuedTask, at: usize) -> Result<(), RunError> {
+    fn begin_descriptor(
+        &mut self,
+        id: ChannelId,
+        task: QueuedTask,
+        at: usize,
+    ) -> Result<(), RunError> {
         let state = &mut self.descriptors[at];
         let descriptor = Arc::clone(&state.descriptor);
         let iteration = state.iteration;

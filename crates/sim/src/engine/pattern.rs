@@ -155,7 +155,9 @@ pub(super) fn bounds(descriptor: &Descriptor, iteration: u64) -> (u64, u64) {
         .steps
         .iter()
         .skip(1)
-        .fold(u64::from(descriptor.element_bytes.max(1)), |all, step| all.saturating_mul(step.size));
+        .fold(u64::from(descriptor.element_bytes.max(1)), |all, step| {
+            all.saturating_mul(step.size)
+        });
     let (mut first, mut last) = (base, base);
     for (i, step) in descriptor.steps.iter().enumerate() {
         // As the cursor: a longer transfer goes on along the outermost dimension.

@@ -23,45 +23,160 @@ pub(super) enum Index {
 /// One instruction.
 #[derive(Debug, Clone)]
 pub(super) enum Instruction {
-    Constant { to: Slot, value: Value },
-    Copy { to: Slot, from: Slot },
-    Integer { op: IntegerOp, to: Slot, a: Slot, b: Slot, bits: u32 },
-    Float { op: FloatOp, to: Slot, a: Slot, b: Slot, kind: Kind },
+    Constant {
+        to: Slot,
+        value: Value,
+    },
+    Copy {
+        to: Slot,
+        from: Slot,
+    },
+    Integer {
+        op: IntegerOp,
+        to: Slot,
+        a: Slot,
+        b: Slot,
+        bits: u32,
+    },
+    Float {
+        op: FloatOp,
+        to: Slot,
+        a: Slot,
+        b: Slot,
+        kind: Kind,
+    },
     /// A one-operand function of floats, rounded to a type.
-    Map { to: Slot, from: Slot, function: fn(f64) -> f64, kind: Kind },
-    CompareIntegers { to: Slot, a: Slot, b: Slot, predicate: u8, bits: u32 },
-    CompareFloats { to: Slot, a: Slot, b: Slot, predicate: u8 },
-    Select { to: Slot, condition: Slot, a: Slot, b: Slot },
-    Convert { to: Slot, from: Slot, conversion: Conversion },
-    Load { to: Slot, view: Slot, indices: Box<[Index]> },
-    Store { value: Slot, view: Slot, indices: Box<[Index]> },
+    Map {
+        to: Slot,
+        from: Slot,
+        function: fn(f64) -> f64,
+        kind: Kind,
+    },
+    CompareIntegers {
+        to: Slot,
+        a: Slot,
+        b: Slot,
+        predicate: u8,
+        bits: u32,
+    },
+    CompareFloats {
+        to: Slot,
+        a: Slot,
+        b: Slot,
+        predicate: u8,
+    },
+    Select {
+        to: Slot,
+        condition: Slot,
+        a: Slot,
+        b: Slot,
+    },
+    Convert {
+        to: Slot,
+        from: Slot,
+        conversion: Conversion,
+    },
+    Load {
+        to: Slot,
+        view: Slot,
+        indices: Box<[Index]>,
+    },
+    Store {
+        value: Slot,
+        view: Slot,
+        indices: Box<[Index]>,
+    },
     /// A part of a view, or the same bytes laid out otherwise.
-    Subview { to: Slot, from: Slot, offsets: Box<[Index]>, reset: bool, layout: u32 },
+    Subview {
+        to: Slot,
+        from: Slot,
+        offsets: Box<[Index]>,
+        reset: bool,
+        layout: u32,
+    },
     /// The size of a dimension.
-    Size { to: Slot, view: Slot, dimension: Slot },
+    Size {
+        to: Slot,
+        view: Slot,
+        dimension: Slot,
+    },
     /// Copies all elements.
-    CopyView { from: Slot, to: Slot },
+    CopyView {
+        from: Slot,
+        to: Slot,
+    },
     /// Fresh memory for each run: `memref.alloca` by its place.
-    Jump { to: Address },
-    Branch { condition: Slot, then: Address, otherwise: Address },
+    Jump {
+        to: Address,
+    },
+    Branch {
+        condition: Slot,
+        then: Address,
+        otherwise: Address,
+    },
     /// Goes on at the address of the value, or at the last one.
-    Switch { value: Slot, cases: Box<[(i64, Address)]>, otherwise: Address },
+    Switch {
+        value: Slot,
+        cases: Box<[(i64, Address)]>,
+        otherwise: Address,
+    },
     /// Checks the step of a loop.
-    Positive { step: Slot },
-    Acquire { lock: LockId, how: Acquire, count: i32 },
-    Release { lock: LockId, count: i32 },
-    FifoAcquire { to: Slot, end: u32, count: u32 },
-    FifoRelease { end: u32, count: u32 },
-    FifoObject { to: Slot, objects: Slot, index: Index, layout: u32 },
+    Positive {
+        step: Slot,
+    },
+    Acquire {
+        lock: LockId,
+        how: Acquire,
+        count: i32,
+    },
+    Release {
+        lock: LockId,
+        count: i32,
+    },
+    FifoAcquire {
+        to: Slot,
+        end: u32,
+        count: u32,
+    },
+    FifoRelease {
+        end: u32,
+        count: u32,
+    },
+    FifoObject {
+        to: Slot,
+        objects: Slot,
+        index: Index,
+        layout: u32,
+    },
     /// Calls a registered function.
-    Call { function: u32, arguments: Box<[Slot]>, to: Option<Slot> },
+    Call {
+        function: u32,
+        arguments: Box<[Slot]>,
+        to: Option<Slot>,
+    },
     /// Calls code of this program, whose frame begins with the arguments.
-    Enter { function: u32, arguments: Box<[Slot]>, results: Box<[Slot]> },
-    Return { values: Box<[Slot]> },
-    PutStream { channel: Slot, value: Slot },
-    GetStream { to: Slot, channel: Slot, element: Element },
+    Enter {
+        function: u32,
+        arguments: Box<[Slot]>,
+        results: Box<[Slot]>,
+    },
+    Return {
+        values: Box<[Slot]>,
+    },
+    PutStream {
+        channel: Slot,
+        value: Slot,
+    },
+    GetStream {
+        to: Slot,
+        channel: Slot,
+        element: Element,
+    },
     /// `cf.assert`.
-    Assert { condition: Slot, message: Box<str> },
+    Assert {
+        condition: Slot,
+        message: Box<str>,
+    },
     /// An operation of a runtime sequence, by its index in [`super::sequence::Code`].
     Sequence(u32),
     End,

@@ -205,9 +205,8 @@ impl Array {
                 Port::Core(..) => {
                     if let Some(port) = self.ports.get_mut(&port) {
                         let words = data.chunks_exact(4);
-                        port.words.extend(
-                            words.map(|w| u32::from_le_bytes([w[0], w[1], w[2], w[3]])),
-                        );
+                        port.words
+                            .extend(words.map(|w| u32::from_le_bytes([w[0], w[1], w[2], w[3]])));
                     }
                     self.wake_core_port(port);
                 }
@@ -220,10 +219,9 @@ impl Array {
                 self.wake_port(port);
                 continue;
             };
-            let done = self.channels[id.index()]
-                .running
-                .as_ref()
-                .is_some_and(|running| running.phase == Phase::Streaming && running.cursor.remaining() == 0);
+            let done = self.channels[id.index()].running.as_ref().is_some_and(|running| {
+                running.phase == Phase::Streaming && running.cursor.remaining() == 0
+            });
             if done && port == link.source {
                 for &port in &link.destinations {
                     if let Port::Dma(id) = port {
@@ -340,7 +338,8 @@ impl Array {
     /// The word in front of a packet's data.
     fn packet_header(&self, descriptor: &Descriptor, kind: u32, id: u32) -> u32 {
         let tile = &self.netlist.tiles[descriptor.tile.index()];
-        let word = (id & 0x1f) | (kind & 7) << 12 | (tile.row & 0x1f) << 16 | (tile.column & 0x7f) << 21;
+        let word =
+            (id & 0x1f) | (kind & 7) << 12 | (tile.row & 0x1f) << 16 | (tile.column & 0x7f) << 21;
         // Odd parity over the whole word.
         if word.count_ones() % 2 == 0 { word | 1 << 31 } else { word }
     }

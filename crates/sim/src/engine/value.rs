@@ -51,11 +51,9 @@ impl Layout {
         if self.sizes.contains(&0) {
             return 0;
         }
-        let last = self
-            .sizes
-            .iter()
-            .zip(&self.strides)
-            .fold(0_i64, |sum, (size, stride)| sum.saturating_add((size - 1).saturating_mul(*stride)));
+        let last = self.sizes.iter().zip(&self.strides).fold(0_i64, |sum, (size, stride)| {
+            sum.saturating_add((size - 1).saturating_mul(*stride))
+        });
         last.saturating_add(1).saturating_mul(self.element.bytes() as i64)
     }
 }
@@ -64,7 +62,9 @@ impl Layout {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Element {
     /// Bits and whether it extends with zeros when it is converted.
-    Integer { bits: u32 },
+    Integer {
+        bits: u32,
+    },
     Float(Kind),
     /// A vector or another element that is only passed on, of so many bytes.
     Opaque(u32),

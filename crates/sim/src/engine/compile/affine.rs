@@ -38,7 +38,8 @@ fn map<'a>(c: &Compiler<'a>, op: &'a Op, name: &str) -> Result<&'a AffineMap> {
 /// The results of a map of operands, each in a slot.
 fn results(c: &mut Compiler<'_>, op: &Op, map: &AffineMap, operands: &[Slot]) -> Result<Vec<Slot>> {
     if operands.len() != (map.dimensions + map.symbols) as usize {
-        let message = format!("{} values for a map of {}", operands.len(), map.dimensions + map.symbols);
+        let message =
+            format!("{} values for a map of {}", operands.len(), map.dimensions + map.symbols);
         return Err(c.error(op, message, ""));
     }
     map.results.iter().map(|result| expression(c, op, result, map, operands)).collect()

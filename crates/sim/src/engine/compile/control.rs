@@ -353,10 +353,11 @@ fn integers(op: &Op, name: &str) -> Vec<i64> {
         Some(Attribute::Integers(values)) => values.clone(),
         Some(Attribute::Dense(dense)) => match &dense.elements {
             Each(values) => values.iter().map(|&value| value as i64).collect(),
-            Splat(value) => vec![*value as i64; dense.shape.iter().product::<u64>().min(4096) as usize],
+            Splat(value) => {
+                vec![*value as i64; dense.shape.iter().product::<u64>().min(4096) as usize]
+            }
             _ => Vec::new(),
         },
         _ => Vec::new(),
     }
 }
-

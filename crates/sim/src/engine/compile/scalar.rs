@@ -142,10 +142,7 @@ fn conversion(c: &Compiler<'_>, op: &Op) -> Result<Option<Conversion>> {
         }
         "arith.uitofp" => {
             let (from, to) = types()?;
-            Conversion::IntegerToFloat {
-                unsigned_bits: Some(bits(from)?),
-                kind: kind(c, op, to)?,
-            }
+            Conversion::IntegerToFloat { unsigned_bits: Some(bits(from)?), kind: kind(c, op, to)? }
         }
         "arith.fptosi" => Conversion::FloatToInteger { bits: bits(types()?.1)?, unsigned: false },
         "arith.fptoui" => Conversion::FloatToInteger { bits: bits(types()?.1)?, unsigned: true },

@@ -32,9 +32,8 @@ impl Array {
             prepared.push(self.prepare(core, &symbol, i, slot, span)?);
         }
         self.begin_call(core, &prepared, function.access(), &symbol, span);
-        let (result, bytes) = self.on_buffers(&prepared, function.access(), |arguments| {
-            function.call(arguments)
-        });
+        let (result, bytes) =
+            self.on_buffers(&prepared, function.access(), |arguments| function.call(arguments));
         let Returned { cycles, value } =
             result.map_err(|message| self.error(span, format!("`{symbol}`: {message}")))?;
         for part in &prepared {
@@ -70,8 +69,7 @@ impl Array {
         let thread = &self.cores[core as usize].thread;
         match thread.get(slot) {
             Value::View(View { place, offset, layout }) => {
-                let extent =
-                    thread.program.layouts.get(layout as usize).map_or(0, |l| l.extent());
+                let extent = thread.program.layouts.get(layout as usize).map_or(0, |l| l.extent());
                 let bytes = self.memory.place(place).len();
                 let start = usize::try_from(offset).ok();
                 let end = offset.checked_add(extent).and_then(|end| usize::try_from(end).ok());

@@ -32,7 +32,11 @@ impl Thread {
             return Err("a memref without a layout".to_owned());
         };
         if layout.sizes.len() != indices.len() {
-            return Err(format!("{} indices into {} dimensions", indices.len(), layout.sizes.len()));
+            return Err(format!(
+                "{} indices into {} dimensions",
+                indices.len(),
+                layout.sizes.len()
+            ));
         }
         let mut at = 0_i64;
         for ((&index, &size), &stride) in indices.iter().zip(&layout.sizes).zip(&layout.strides) {

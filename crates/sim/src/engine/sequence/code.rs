@@ -11,15 +11,30 @@ pub(in crate::engine) enum SequenceOp {
     /// `npu.dma_memcpy_nd`.
     Memcpy(Box<Memcpy>),
     /// `npu.dma_wait`, `npu.sync`: one token of each channel.
-    Wait { channels: Vec<ChannelId> },
+    Wait {
+        channels: Vec<ChannelId>,
+    },
     /// `dma_configure_task` and `dma_configure_task_for`.
     Configure(Box<Configure>),
-    Start { task: Slot },
-    Await { task: Slot },
-    Free { task: Slot },
+    Start {
+        task: Slot,
+    },
+    Await {
+        task: Slot,
+    },
+    Free {
+        task: Slot,
+    },
     /// `npu.rtp_write`: a word of a buffer.
-    WriteRtp { buffer: u32, index: u32, value: i32 },
-    SetLock { lock: LockId, value: i32 },
+    WriteRtp {
+        buffer: u32,
+        index: u32,
+        value: i32,
+    },
+    SetLock {
+        lock: LockId,
+        value: i32,
+    },
     /// What has no effect in the simulator.
     Nothing,
 }
@@ -110,11 +125,7 @@ pub(in crate::engine) fn compile<'a>(c: &mut Compiler<'a>, op: &'a Op) -> Result
     Ok(true)
 }
 
-fn allocation<'a>(
-    c: &Compiler<'a>,
-    op: &Op,
-    name: &str,
-) -> Result<&'a crate::netlist::Allocation> {
+fn allocation<'a>(c: &Compiler<'a>, op: &Op, name: &str) -> Result<&'a crate::netlist::Allocation> {
     let symbol = op.symbol(name).map_or("", Symbol::leaf);
     c.netlist.allocations.get(symbol).ok_or_else(|| {
         c.error(
@@ -169,15 +180,11 @@ fn memcpy(c: &mut Compiler<'_>, op: &Op) -> Result<SequenceOp> {
     let strides = four(c, op, "static_strides", &mut dynamic)?;
     let id = op.integer("id").unwrap_or(0);
     let Some(id) = u32::try_from(id).ok().filter(|&id| id < 16) else {
-        return Err(c.error(
-            op,
-            format!("descriptor {id}: a shim has 16"),
-            "use ids from 0 to 15",
-        ));
+        return Err(c.error(op, format!("descriptor {id}: a shim has 16"), "use ids from 0 to 15"));
     };
     // The compiler's rule: what arrives always gives a token.
-    let token = op.flag("issue_token")
-        || c.netlist.channels[channel.index()].direction == Direction::S2mm;
+    let token =
+        op.flag("issue_token") || c.netlist.channels[channel.index()].direction == Direction::S2mm;
     let packet = packet(op).or(allocation.packet);
     Ok(SequenceOp::Memcpy(Box::new(Memcpy {
         channel,
@@ -216,11 +223,7 @@ fn sync(c: &Compiler<'_>, op: &Op) -> Result<SequenceOp> {
 }
 
 /// The channel of an operation that names tile, direction and number.
-fn channel_on(
-    c: &Compiler<'_>,
-    op: &Op,
-    tile: Option<&crate::text::ValueId>,
-) -> Result<ChannelId> {
+fn channel_on(c: &Compiler<'_>, op: &Op, tile: Option<&crate::text::ValueId>) -> Result<ChannelId> {
     let Some(Entity::Tile(tile)) = tile.and_then(|id| c.netlist.entities.get(id)) else {
         return Err(c.error(op, format!("`{}` wants the result of an `aie.tile`", op.name), ""));
     };

@@ -10,9 +10,7 @@ use crate::engine::dma::{DescriptorState, QueuedTask};
 use crate::engine::program::{Instruction, Slot};
 use crate::engine::value::{PlaceId, Value, View};
 use crate::engine::{FindingKind, RunError};
-use crate::netlist::{
-    BufferId, ChannelId, Descriptor, DescriptorId, Memory, TileId, TileKind,
-};
+use crate::netlist::{BufferId, ChannelId, Descriptor, DescriptorId, Memory, TileId, TileKind};
 use crate::text::Span;
 use tilewright_codegen::device::{TASK_QUEUE, limits};
 
@@ -218,7 +216,11 @@ impl Array {
         }
     }
 
-    fn view(&self, slot: Slot, span: Span) -> Result<(View, crate::engine::value::Layout), RunError> {
+    fn view(
+        &self,
+        slot: Slot,
+        span: Span,
+    ) -> Result<(View, crate::engine::value::Layout), RunError> {
         let thread = self.controller.thread.as_ref();
         let view = thread.map(|thread| thread.get(slot));
         let Some(Value::View(view)) = view else {
@@ -293,7 +295,9 @@ impl Array {
         for (i, &by) in offsets.iter().rev().enumerate() {
             let stride = layout.strides.iter().rev().nth(i).copied().unwrap_or(0);
             if stride == 0 && by != 0 {
-                return Err(self.error(span, format!("offset {by} in a dimension that the memref lacks")));
+                return Err(
+                    self.error(span, format!("offset {by} in a dimension that the memref lacks"))
+                );
             }
             offset = offset.saturating_add(by.saturating_mul(stride).saturating_mul(bytes));
         }
