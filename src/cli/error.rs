@@ -35,6 +35,14 @@ pub(crate) enum CliError {
     Reference { file: String, reason: String },
     /// The table has no target of this precision.
     NoTarget { precision: &'static str },
+    /// The table has no target of this name and precision.
+    NoSuchTarget { name: String, precision: &'static str, known: Vec<String> },
+    /// `--target` without an array.
+    TargetOfNoArray,
+    /// f32 on an array.
+    NoF32,
+    /// A target could not be simulated.
+    Sim(tilewright::backend::sim::SimError),
     /// No design could be planned, so there is nothing to write.
     NoDesign,
 }
@@ -59,6 +67,7 @@ from! {
     Encoder(tilewright::encoder::EncoderError),
     Cpu(tilewright::backend::cpu::CpuError),
     Bins(tilewright::audio::UnsupportedBins),
+    Sim(tilewright::backend::sim::SimError),
 }
 
 impl fmt::Display for CliError {
@@ -91,6 +100,15 @@ impl fmt::Display for CliError {
             Self::NoTarget { precision } => {
                 write!(f, "no target of precision {precision} is compiled in")?;
             }
+            Self::NoSuchTarget { name, precision, .. } => {
+                let name = name.escape_debug();
+                write!(f, "no target `{name}` of precision {precision} is compiled in")?;
+            }
+            Self::TargetOfNoArray => {
+                write!(f, "--target names the array to simulate, and none is simulated")?;
+            }
+            Self::NoF32 => write!(f, "no NPU multiplies in f32")?,
+            Self::Sim(error) => write!(f, "{error}")?,
             Self::NoDesign => write!(f, "no target has a design, nothing was written")?,
         }
         self.help().map_or(Ok(()), |help| write!(f, "\n  = help: {help}"))
@@ -112,7 +130,13 @@ impl CliError {
             | Self::Encoder(_)
             | Self::Cpu(_)
             | Self::Bins(_)
+            | Self::Sim(_)
             | Self::Reference { .. } => None,
+            Self::NoSuchTarget { known, .. } => {
+                Some(format!("the compiled targets are {}", known.join(", ")))
+            }
+            Self::TargetOfNoArray => Some("add --backend sim".to_owned()),
+            Self::NoF32 => Some("--precision i8 or bf16, or --backend cpu".to_owned()),
             Self::NoTarget { .. } => {
                 Some("add a [[target]] of it to model.toml and build again".to_owned())
             }
