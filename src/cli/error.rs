@@ -4,6 +4,12 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use tilewright::backend::array::ArrayError;
+use tilewright::backend::sim::SimError;
+use tilewright::encoder::EncoderError;
+
+use super::status::Status;
+
 /// An error as the user reads it: what is wrong, where, and what would work.
 ///
 /// Mistakes in a model file come with their line and column and print as they are; everything else
@@ -26,7 +32,7 @@ pub(crate) enum CliError {
     /// The weights cannot be used.
     Weights(tilewright::weights::WeightsError),
     /// The encoder could not be loaded or run.
-    Encoder(tilewright::encoder::EncoderError),
+    Encoder(EncoderError),
     /// An instruction set was asked for that is not there.
     Cpu(tilewright::backend::cpu::CpuError),
     /// There is no spectrogram of so many bins.
@@ -41,8 +47,10 @@ pub(crate) enum CliError {
     TargetOfNoArray,
     /// f32 on an array.
     NoF32,
+    /// The table has no target or op of this name.
+    NotCompiled { what: &'static str, name: String, known: Vec<String> },
     /// A target could not be simulated.
-    Sim(tilewright::backend::sim::SimError),
+    Sim(SimError),
     /// No design could be planned, so there is nothing to write.
     NoDesign,
 }
@@ -64,10 +72,10 @@ from! {
     Codegen(tilewright_codegen::render::RenderError),
     Audio(tilewright::audio::AudioError),
     Weights(tilewright::weights::WeightsError),
-    Encoder(tilewright::encoder::EncoderError),
+    Encoder(EncoderError),
     Cpu(tilewright::backend::cpu::CpuError),
     Bins(tilewright::audio::UnsupportedBins),
-    Sim(tilewright::backend::sim::SimError),
+    Sim(SimError),
 }
 
 impl fmt::Display for CliError {
@@ -104,6 +112,9 @@ impl fmt::Display for CliError {
                 let name = name.escape_debug();
                 write!(f, "no target `{name}` of precision {precision} is compiled in")?;
             }
+            Self::NotCompiled { what, name, .. } => {
+                write!(f, "no {what} `{}` is compiled in", name.escape_debug())?;
+            }
             Self::TargetOfNoArray => {
                 write!(f, "--target names the array to simulate, and none is simulated")?;
             }
@@ -116,6 +127,16 @@ impl fmt::Display for CliError {
 }
 
 impl CliError {
+    /// What the command ends with.
+    pub(crate) fn status(&self) -> Status {
+        let simulated = match self {
+            Self::Sim(error) => Some(error),
+            Self::Encoder(EncoderError::Array(ArrayError::Device(error))) => error.downcast_ref(),
+            _ => None,
+        };
+        if simulated.is_some_and(SimError::is_hang) { Status::Hang } else { Status::Failed }
+    }
+
     fn help(&self) -> Option<String> {
         match self {
             Self::Codegen(tilewright_codegen::Error::File { action, source, .. }) => {
@@ -134,6 +155,9 @@ impl CliError {
             | Self::Reference { .. } => None,
             Self::NoSuchTarget { known, .. } => {
                 Some(format!("the compiled targets are {}", known.join(", ")))
+            }
+            Self::NotCompiled { what, known, .. } => {
+                Some(format!("the compiled {what}s are {}", known.join(", ")))
             }
             Self::TargetOfNoArray => Some("add --backend sim".to_owned()),
             Self::NoF32 => Some("--precision i8 or bf16, or --backend cpu".to_owned()),
