@@ -136,6 +136,7 @@ pub mod whisper_base {
             tile: rt::Tile { m: 96, k: 64, n: 64 },
             micro_tile: rt::MicroTile { r: 4, s: 8, t: 8 },
             configuration: "7b41c0e15668cd2502014121d193c2c93ee3510ca75beb3408f78d87f077bd37",
+            design: artifacts::DESIGN,
             xclbin: artifacts::XCLBIN,
         };
 
@@ -472,6 +473,7 @@ pub mod whisper_base {
             tile: rt::Tile { m: 96, k: 32, n: 64 },
             micro_tile: rt::MicroTile { r: 4, s: 8, t: 4 },
             configuration: "83dc4b9d4d70a086a86cb71d9ad4f2b03c7aaffd3ebb3ee67b1ee9065aeac8a3",
+            design: artifacts::DESIGN,
             xclbin: artifacts::XCLBIN,
         };
 
@@ -808,6 +810,7 @@ pub mod whisper_base {
             tile: rt::Tile { m: 128, k: 32, n: 64 },
             micro_tile: rt::MicroTile { r: 8, s: 8, t: 8 },
             configuration: "60b514570cebb6c3a3f0d80e55cd3b601213e5a0ab184eaa970a78736fa13180",
+            design: artifacts::DESIGN,
             xclbin: artifacts::XCLBIN,
         };
 
@@ -1144,6 +1147,7 @@ pub mod whisper_base {
             tile: rt::Tile { m: 32, k: 128, n: 64 },
             micro_tile: rt::MicroTile { r: 4, s: 8, t: 8 },
             configuration: "ac8e9e0f0e11f3f05e172e3bd4f072e92681c903ec8cc001e9e75e09b5983c44",
+            design: artifacts::DESIGN,
             xclbin: artifacts::XCLBIN,
         };
 

@@ -8,8 +8,8 @@ use tilewright::backend::cpu::{
     Attention, Cpu, CpuError, Isa, Numeric, Output, Prepared, Scaling, SharedBytes, Workspace,
 };
 use tilewright_kernel::{
-    Activations, ActivationsBuffer, Artifact, Device, Epilogue, Kernel, KernelInfo, Loops, Matrix,
-    Precision, Reference, Shape, TargetInfo, Tile, Weights, WeightsBuffer, bf16,
+    Activations, ActivationsBuffer, Artifact, DesignText, Device, Epilogue, Kernel, KernelInfo,
+    Loops, Matrix, Precision, Reference, Shape, TargetInfo, Tile, Weights, WeightsBuffer, bf16,
 };
 
 const TILE: Tile = Tile { m: 64, k: 64, n: 64 };
@@ -26,6 +26,7 @@ const fn target(precision: Precision) -> TargetInfo {
         tile: TILE,
         micro_tile: Device::Npu2.micro_tile(precision),
         configuration: "",
+        design: DesignText { module: "", core_kernel: "" },
         xclbin: NO_XCLBIN,
     }
 }

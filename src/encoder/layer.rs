@@ -1,14 +1,9 @@
 //! One layer: self-attention and a feed-forward network.
 
-use std::sync::Arc;
-
-use tilewright_kernel::Kernel;
-
+use super::matmul::{Call, MatmulWeights, Matmuls, shared};
 use super::observe::{Observer, timed};
 use super::{EncoderError, EncoderOps};
-use crate::backend::cpu::{
-    Attention, Cpu, CpuError, Numeric, Output, Prepared, SharedBytes, Workspace,
-};
+use crate::backend::cpu::{Attention, Cpu, CpuError, Numeric, Output, SharedBytes, Workspace};
 use crate::weights::{PackCache, Packed, Weights};
 
 /// What packed weights in a cache are told apart by, besides their kernel: change it whenever the
@@ -42,25 +37,13 @@ impl Source<'_> {
         what: &str,
         make: impl FnOnce() -> Result<Vec<u8>, EncoderError>,
     ) -> Result<SharedBytes, EncoderError> {
-        let Some(cache) = self.cache else { return Ok(Arc::new(make()?)) };
+        let Some(cache) = self.cache else { return Ok(shared(make()?)) };
         let key = format!("{what}, {:?}, {}, {PACKING}", self.numeric, self.cpu.isa());
-        Ok(Arc::new(PackedBytes(cache.get_or_make(&key, make)?)))
-    }
-
-    /// The weights of a kernel: the projections of these names, one under the other.
-    fn matrix<K: Kernel>(&self, names: &[String]) -> Result<Prepared<K>, EncoderError> {
-        let shape = K::INFO.shape;
-        let what = format!("{} {}×{}", names.join(" + "), shape.k, shape.n);
-        let bytes = self.packed(&what, || {
-            let (weights, bias) = self.stacked(names, shape.k, shape.n / names.len())?;
-            Ok(self.cpu.prepare::<K>(self.numeric, &weights, Some(&bias))?.as_bytes().to_vec())
-        })?;
-        let range = 0..(*bytes).as_ref().len();
-        Ok(self.cpu.load(self.numeric, bytes, range)?)
+        Ok(shared(PackedBytes(cache.get_or_make(&key, make)?)))
     }
 
     /// Weights and biases of projections, each with `outputs` rows. The key projection has no bias.
-    fn stacked(
+    pub(super) fn stacked(
         &self,
         names: &[String],
         inputs: usize,
@@ -129,24 +112,28 @@ impl Buffers {
 /// The weights of a layer.
 pub(super) struct Layer<O: EncoderOps> {
     attention_norm: Norm,
-    qkv: Prepared<O::AttnQkv>,
-    out: Prepared<O::AttnOut>,
+    qkv: MatmulWeights<O::AttnQkv>,
+    out: MatmulWeights<O::AttnOut>,
     ffn_norm: Norm,
-    up: Prepared<O::FfnUp>,
-    down: Prepared<O::FfnDown>,
+    up: MatmulWeights<O::FfnUp>,
+    down: MatmulWeights<O::FfnDown>,
 }
 
 impl<O: EncoderOps> Layer<O> {
-    pub(super) fn load(source: &Source<'_>, index: usize) -> Result<Self, EncoderError> {
+    pub(super) fn load(
+        source: &Source<'_>,
+        matmuls: &mut Matmuls,
+        index: usize,
+    ) -> Result<Self, EncoderError> {
         let name = |part: &str| format!("model.encoder.layers.{index}.{part}");
         let [q, k, v] = ["q", "k", "v"].map(|which| name(&format!("self_attn.{which}_proj")));
         Ok(Self {
             attention_norm: source.norm(&name("self_attn_layer_norm"), O::D_MODEL)?,
-            qkv: source.matrix(&[q, k, v])?,
-            out: source.matrix(&[name("self_attn.out_proj")])?,
+            qkv: matmuls.load(source, &[q, k, v])?,
+            out: matmuls.load(source, &[name("self_attn.out_proj")])?,
             ffn_norm: source.norm(&name("final_layer_norm"), O::D_MODEL)?,
-            up: source.matrix(&[name("fc1")])?,
-            down: source.matrix(&[name("fc2")])?,
+            up: matmuls.load(source, &[name("fc1")])?,
+            down: matmuls.load(source, &[name("fc2")])?,
         })
     }
 
@@ -154,23 +141,28 @@ impl<O: EncoderOps> Layer<O> {
     pub(super) fn run(
         &self,
         cpu: &Cpu,
+        matmuls: &mut Matmuls,
         buffers: &mut Buffers,
         workspace: &mut Workspace,
         observer: &mut dyn Observer,
-    ) -> Result<(), CpuError> {
+    ) -> Result<(), EncoderError> {
         let Buffers { hidden, normed, qkv, attended, up } = buffers;
         let rows = O::positions();
         let attention = Attention { heads: O::HEADS, d_model: O::D_MODEL, rows, valid: rows };
         timed(observer, "layer_norm", || self.attention_norm.run(cpu, hidden, normed))?;
-        timed(observer, "attn_qkv", || {
-            cpu.matmul(&self.qkv, normed, Output::Store, qkv, workspace)
-        })?;
+        let weights = &self.qkv;
+        let call = Call { name: "attn_qkv", weights, a: normed, output: Output::Store, c: qkv };
+        matmuls.run(cpu, call, workspace, observer)?;
         timed(observer, "attention", || cpu.attention(&attention, qkv, attended, workspace))?;
-        timed(observer, "attn_out", || {
-            cpu.matmul(&self.out, attended, Output::Add, hidden, workspace)
-        })?;
+        let weights = &self.out;
+        let call = Call { name: "attn_out", weights, a: attended, output: Output::Add, c: hidden };
+        matmuls.run(cpu, call, workspace, observer)?;
         timed(observer, "layer_norm", || self.ffn_norm.run(cpu, hidden, normed))?;
-        timed(observer, "ffn_up", || cpu.matmul(&self.up, normed, Output::Store, up, workspace))?;
-        timed(observer, "ffn_down", || cpu.matmul(&self.down, up, Output::Add, hidden, workspace))
+        let weights = &self.up;
+        let call = Call { name: "ffn_up", weights, a: normed, output: Output::Store, c: up };
+        matmuls.run(cpu, call, workspace, observer)?;
+        let weights = &self.down;
+        let call = Call { name: "ffn_down", weights, a: up, output: Output::Add, c: hidden };
+        matmuls.run(cpu, call, workspace, observer)
     }
 }

@@ -30,6 +30,7 @@
 
 mod compare;
 mod layer;
+mod matmul;
 mod observe;
 mod ops;
 mod stem;
@@ -37,11 +38,13 @@ mod stem;
 use tilewright_kernel::{Kernel, KernelInfo, TargetInfo};
 
 use crate::audio::WINDOW_FRAMES;
-use crate::backend::cpu::{Cpu, CpuError, Numeric, Workspace};
+use crate::backend::array::ArrayError;
+use crate::backend::cpu::{Cpu, CpuError, Workspace};
 use crate::kernels::{self, Pass};
 use crate::weights::{Dimensions, PackCache, Weights, WeightsError};
 pub use compare::Distance;
 use layer::{Buffers, Layer, Norm};
+pub use matmul::Matmuls;
 use observe::timed;
 pub use observe::{Nobody, Observer, Profile};
 pub use ops::EncoderOps;
@@ -56,6 +59,13 @@ pub enum EncoderError {
     /// An operator refused.
     #[error(transparent)]
     Cpu(#[from] CpuError),
+    /// The array that the matmuls run on refused.
+    #[error(transparent)]
+    Array(#[from] ArrayError),
+    /// Weights that were loaded for the CPU are multiplied on an array, or the other way round: a
+    /// fault of this library.
+    #[error("weights are not where their matmul runs")]
+    Elsewhere,
     /// Nothing was compiled for this target and length.
     #[error(
         "no kernels of {model} on {target} at length {length:?} are compiled in; the lengths are {lengths:?}"
@@ -99,7 +109,8 @@ pub trait Encode: Send {
     fn kernels(&self) -> [&'static KernelInfo; 4];
 }
 
-/// Loads an encoder for the kernels of a target at a length.
+/// Loads an encoder for the kernels of a target at a length. `matmuls` says what its matmuls run on:
+/// a [`Numeric`](crate::backend::cpu::Numeric) for the CPU, or an array.
 ///
 /// # Errors
 /// When there are no such kernels, and as [`Encoder::load`].
@@ -107,11 +118,11 @@ pub fn load(
     target: &'static TargetInfo,
     length: Option<usize>,
     cpu: Cpu,
-    numeric: Numeric,
+    matmuls: impl Into<Matmuls>,
     weights: &Weights,
     cache: Option<&PackCache>,
 ) -> Result<Box<dyn Encode>, EncoderError> {
-    let load = Load { cpu, numeric, weights, cache };
+    let load = Load { cpu, matmuls: matmuls.into(), weights, cache };
     kernels::dispatch(target, length, load).unwrap_or_else(|| {
         let of_target = kernels::TABLE.of(target.model, target.device, target.precision);
         let mut lengths: Vec<usize> = of_target.filter_map(|kernel| kernel.length).collect();
@@ -135,7 +146,7 @@ pub fn dimensions(target: &TargetInfo) -> Option<Dimensions> {
 
 struct Load<'a> {
     cpu: Cpu,
-    numeric: Numeric,
+    matmuls: Matmuls,
     weights: &'a Weights,
     cache: Option<&'a PackCache>,
 }
@@ -144,7 +155,7 @@ impl kernels::Visitor for Load<'_> {
     type Output = Result<Box<dyn Encode>, EncoderError>;
 
     fn visit<P: Pass>(self) -> Self::Output {
-        let encoder = Encoder::<P>::load(self.cpu, self.numeric, self.weights, self.cache)?;
+        let encoder = Encoder::<P>::load(self.cpu, self.matmuls, self.weights, self.cache)?;
         Ok(Box::new(encoder))
     }
 }
@@ -162,6 +173,7 @@ impl kernels::Visitor for Sizes {
 /// An encoder whose matmuls are the kernels of `O`.
 pub struct Encoder<O: EncoderOps> {
     cpu: Cpu,
+    matmuls: Matmuls,
     stem: Stem,
     layers: Vec<Layer<O>>,
     norm: Norm,
@@ -177,16 +189,19 @@ impl<O: EncoderOps> Encoder<O> {
     /// All that is wrong with the weights.
     pub fn load(
         cpu: Cpu,
-        numeric: Numeric,
+        matmuls: impl Into<Matmuls>,
         weights: &Weights,
         cache: Option<&PackCache>,
     ) -> Result<Self, EncoderError> {
         weights.check(&O::dimensions())?;
-        let source = layer::Source { cpu, numeric, weights, cache };
+        let mut matmuls = matmuls.into();
+        let source = layer::Source { cpu, numeric: matmuls.numeric(), weights, cache };
+        let layers = (0..O::LAYERS).map(|i| Layer::load(&source, &mut matmuls, i));
         Ok(Self {
             cpu,
+            layers: layers.collect::<Result<_, _>>()?,
+            matmuls,
             stem: Stem::load::<O>(&source)?,
-            layers: (0..O::LAYERS).map(|i| Layer::load(&source, i)).collect::<Result<_, _>>()?,
             norm: source.norm("model.encoder.layer_norm", O::D_MODEL)?,
             buffers: Buffers::default(),
             workspace: Workspace::new(),
@@ -200,12 +215,12 @@ impl<O: EncoderOps> Encode for Encoder<O> {
         if mel.is_empty() || !mel.len().is_multiple_of(window) {
             return Err(EncoderError::Mel { expected: window, given: mel.len() });
         }
-        let Self { cpu, stem, layers, norm, buffers, workspace } = self;
+        let Self { cpu, matmuls, stem, layers, norm, buffers, workspace } = self;
         buffers.resize::<O>(mel.len() / window);
         stem.run::<O>(cpu, mel, &mut buffers.hidden, workspace, observer)?;
         for (i, layer) in layers.iter().enumerate() {
             observer.hidden(i, &buffers.hidden);
-            layer.run(cpu, buffers, workspace, observer)?;
+            layer.run(cpu, matmuls, buffers, workspace, observer)?;
         }
         let Buffers { hidden, normed, .. } = buffers;
         timed(observer, "layer_norm", || norm.run(cpu, hidden, normed))?;

@@ -2,11 +2,19 @@
 
 use std::time::{Duration, Instant};
 
+use crate::backend::array::Spent;
+
 /// Is told what an encoder does.
 pub trait Observer {
     /// An operator was done in this time; several calls have the same name.
     fn operator(&mut self, name: &'static str, took: Duration) {
         let _ = (name, took);
+    }
+
+    /// The matmul that [`Observer::operator`] was told of last ran on an array, where its time went
+    /// like this.
+    fn array(&mut self, name: &'static str, spent: &Spent) {
+        let _ = (name, spent);
     }
 
     /// Hidden values, positions × width: for index 0 the input of the first layer, for 1 and up the
@@ -26,12 +34,18 @@ impl Observer for Nobody {}
 #[derive(Debug, Clone, Default)]
 pub struct Profile {
     operators: Vec<(&'static str, u64, Duration)>,
+    array: Vec<(&'static str, Spent)>,
 }
 
 impl Profile {
     /// Name, calls and total time of each operator.
     pub fn operators(&self) -> &[(&'static str, u64, Duration)] {
         &self.operators
+    }
+
+    /// Matmuls that ran on an array, and where their time went.
+    pub fn on_array(&self) -> &[(&'static str, Spent)] {
+        &self.array
     }
 
     /// Time of all operators.
@@ -48,6 +62,13 @@ impl Observer for Profile {
                 *time += took;
             }
             None => self.operators.push((name, 1, took)),
+        }
+    }
+
+    fn array(&mut self, name: &'static str, spent: &Spent) {
+        match self.array.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, sum)) => *sum += *spent,
+            None => self.array.push((name, *spent)),
         }
     }
 }

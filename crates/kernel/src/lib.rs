@@ -36,5 +36,7 @@ pub use buffer::{
 };
 pub use half::bf16;
 pub use reference::{OperandError, Reference};
-pub use table::{Artifact, Backend, Kernel, KernelInfo, Loops, Stream, Table, TargetInfo};
+pub use table::{
+    Artifact, Backend, DesignText, Kernel, KernelInfo, Loops, Stream, Table, TargetInfo,
+};
 pub use vocabulary::{Device, Epilogue, MicroTile, Precision, Shape, Tile};

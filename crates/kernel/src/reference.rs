@@ -105,7 +105,8 @@ fn gelu(x: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::{
-        Activations, Device, Kernel, Loops, Matrix, MicroTile, Precision, TargetInfo, Tile, Weights,
+        Activations, DesignText, Device, Kernel, Loops, Matrix, MicroTile, Precision, TargetInfo,
+        Tile, Weights,
     };
 
     const TILE: Tile = Tile { m: 16, k: 8, n: 16 };
@@ -118,6 +119,7 @@ mod tests {
         tile: TILE,
         micro_tile: MicroTile { r: 4, s: 8, t: 8 },
         configuration: "",
+        design: DesignText { module: "", core_kernel: "" },
         xclbin: None,
     };
     static INFO: KernelInfo = KernelInfo {

@@ -64,6 +64,22 @@ pub struct Stream {
     pub xclbin_hash: &'static str,
 }
 
+/// The text that a design was compiled from, and that a simulator runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct DesignText {
+    /// The MLIR-AIE module: the static configuration and a runtime sequence for each exact shape.
+    pub module: &'static str,
+    /// C++ source of the core kernel.
+    pub core_kernel: &'static str,
+}
+
+impl std::fmt::Debug for DesignText {
+    /// Its size: the text would bury whatever it is printed with.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DesignText({} + {} bytes)", self.module.len(), self.core_kernel.len())
+    }
+}
+
 /// One model on one target.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TargetInfo {
@@ -80,6 +96,8 @@ pub struct TargetInfo {
     /// BLAKE3 of the static configuration and its core kernel, in hexadecimal. It does not depend on
     /// any shape: targets that agree in it share their xclbin.
     pub configuration: &'static str,
+    /// What is compiled, and simulated.
+    pub design: DesignText,
     /// The compiled configuration, if the build had a toolchain.
     pub xclbin: Option<&'static Artifact>,
 }

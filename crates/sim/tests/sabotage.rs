@@ -95,7 +95,14 @@ fn with(from: &str, to: &str) -> String {
 
 fn hang(design: &str) -> String {
     match run(design).0 {
-        Err(RunError::Hang(report)) => report,
+        // How long it takes to get there is the time model's matter.
+        Err(RunError::Hang(report)) => {
+            let words = report.split(' ').map(|word| match word.parse::<u64>() {
+                Ok(cycles) if cycles > 1000 => "(some)",
+                _ => word,
+            });
+            words.collect::<Vec<_>>().join(" ")
+        }
         other => panic!("a hang was expected, not {other:?}"),
     }
 }

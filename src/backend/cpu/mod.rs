@@ -38,6 +38,7 @@ mod gemm;
 mod math;
 mod norm;
 mod pack;
+mod rows;
 mod run;
 mod simd;
 #[cfg(test)]

@@ -1,9 +1,11 @@
-//! The part of the dispatch table that depends on the toolchain: what it made of each design.
+//! The part of the dispatch table that includes files: the text of each design, and what the
+//! toolchain made of it.
 
 use serde::Serialize;
 
+use super::design::KERNEL_SOURCE;
 use super::table::artifacts_module;
-use super::{RenderError, render};
+use super::{DESIGN, RenderError, design_path, render};
 use crate::plan::{Design, Plan};
 
 /// A compiled file: its path from the table's folder, with `/`, and the BLAKE3 of its contents in
@@ -57,6 +59,8 @@ struct StaticView<'a> {
 #[derive(Serialize)]
 struct DesignView {
     module: String,
+    text: String,
+    core_kernel: String,
     xclbin: String,
     streams: Vec<String>,
 }
@@ -74,6 +78,8 @@ impl<'a> ArtifactsView<'a> {
         let streams = streams.collect();
         self.designs.push(DesignView {
             module: artifacts_module(design),
+            text: design_path(design, DESIGN),
+            core_kernel: design_path(design, KERNEL_SOURCE),
             xclbin: option(xclbin),
             streams,
         });

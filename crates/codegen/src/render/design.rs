@@ -50,7 +50,7 @@ impl RenderedDesign {
             .map(|sequence| Ok((sequence.name.clone(), self::sequence(&design.array, sequence)?)))
             .collect::<Result<_, _>>()?;
         Ok(Self {
-            folder: format!("{}/{}", design.model, design.target()),
+            folder: folder(design),
             hash: hasher.finalize().to_hex().to_string(),
             kernel,
             configuration,
@@ -63,6 +63,11 @@ impl RenderedDesign {
         let sequences: String = self.sequences.iter().map(|(_, text)| text.as_str()).collect();
         self.configuration.replacen(SEQUENCES_MARKER, &sequences, 1)
     }
+}
+
+/// Folder of a design's files.
+pub(super) fn folder(design: &Design) -> String {
+    format!("{}/{}", design.model, design.target())
 }
 
 /// Renders the static configuration.

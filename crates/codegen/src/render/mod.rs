@@ -16,7 +16,7 @@ use serde::Serialize;
 use tera::Tera;
 
 use crate::model::ModelFile;
-use crate::plan::Plan;
+use crate::plan::{Design, Plan};
 use design::{KERNEL_SOURCE, RenderedDesign};
 
 /// File name of the dispatch table.
@@ -54,6 +54,11 @@ impl Rendered {
         }
         files
     }
+}
+
+/// Path of a file of a design from the table's folder.
+fn design_path(design: &Design, file: &str) -> String {
+    format!("{}/{file}", design::folder(design))
 }
 
 /// Why a template could not be rendered. Templates are compiled in, so this is a fault of this

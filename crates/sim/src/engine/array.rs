@@ -68,6 +68,8 @@ pub(super) struct Array {
     pub(super) netlist: Arc<Netlist>,
     pub(super) functions: Functions,
     pub(super) timing: Timing,
+    /// Whether transfers move bytes, or only take their time.
+    pub(super) data: bool,
     pub(super) memory: Memory,
     pub(super) addresses: Addresses,
     pub(super) locks: Vec<i32>,
@@ -115,6 +117,7 @@ impl Array {
         let mut array = Self {
             functions,
             timing: timing(netlist.device.family),
+            data: true,
             memory: Memory::default(),
             addresses: Addresses::default(),
             locks: Vec::new(),

@@ -374,6 +374,17 @@ impl Simulator {
         Ok(())
     }
 
+    /// Takes other costs than those of the device's table, of a machine with other memory for one.
+    pub fn set_timing(&mut self, timing: Timing) {
+        self.array.timing = timing;
+    }
+
+    /// Only predicts time from now on: transfers take theirs but move no bytes, so that functions
+    /// which compute nothing can stand in for the real ones. Nothing is uninitialised then.
+    pub fn move_no_data(&mut self) {
+        self.array.data = false;
+    }
+
     /// Records what every core and channel does from now on, for [`Self::trace`].
     pub fn record(&mut self) {
         self.array.recorder.intervals = Some(Vec::new());

@@ -201,21 +201,10 @@ impl Array {
         self.dram_free.ceil() as u64
     }
 
-    /// Contiguous runs that a chunk of a channel's transfer consists of.
+    /// Contiguous runs that begin in a chunk of a channel's transfer.
     fn runs_of(&self, id: ChannelId, bytes: u64) -> u64 {
-        let Some(running) = &self.channels[id.index()].running else { return 1 };
-        if self.timing.dram_run_bytes == 0.0 {
-            return 1;
-        }
-        let (mut cursor, mut left, mut runs) = (running.cursor.clone(), bytes, 0);
-        while left > 0 {
-            match cursor.next(left) {
-                Some(Run::Bytes { length, .. } | Run::Padding { length }) => left -= length,
-                None => break,
-            }
-            runs += 1;
-        }
-        runs
+        let running = self.channels[id.index()].running.as_ref();
+        running.map_or(1, |running| running.cursor.runs(bytes))
     }
 
     /// A chunk has arrived: its bytes move, and what has come to its end goes on.
@@ -223,7 +212,7 @@ impl Array {
         let netlist = Arc::clone(&self.netlist);
         let link = &netlist.flows[flow as usize];
         let FlowState { chunk, header, taken_off } = std::mem::take(&mut self.flows[flow as usize]);
-        let mut data = Vec::with_capacity(chunk as usize);
+        let mut data = Vec::with_capacity(if self.data { chunk as usize } else { 0 });
         let mut written = None;
         let mut answered = false;
         match link.source {
@@ -253,7 +242,7 @@ impl Array {
         for &port in &link.destinations {
             match port {
                 Port::Dma(id) => {
-                    self.scatter(id, &data, written.as_deref());
+                    self.scatter(id, chunk, &data, written.as_deref());
                     self.channels[id.index()].busy = false;
                 }
                 Port::Core(..) => {
@@ -355,8 +344,14 @@ impl Array {
             data.extend(packet_header(tile.column, tile.row, kind, packet).to_le_bytes());
         }
         running.header = false;
-        let place = self.memory.place(self.place_of(&descriptor));
         let mut left = chunk - header;
+        if !self.data {
+            running.cursor.skip(left);
+            self.recorder.moved(id, chunk);
+            self.channels[id.index()].running = Some(running);
+            return;
+        }
+        let place = self.memory.place(self.place_of(&descriptor));
         let full = place.all_written();
         if !full {
             *written = Some(vec![true; data.len()]);
@@ -395,8 +390,14 @@ impl Array {
     }
 
     /// Puts a chunk's bytes into a destination's memory.
-    fn scatter(&mut self, id: ChannelId, data: &[u8], written: Option<&[bool]>) {
+    fn scatter(&mut self, id: ChannelId, chunk: u64, data: &[u8], written: Option<&[bool]>) {
         let Some(mut running) = self.channels[id.index()].running.take() else { return };
+        if !self.data {
+            running.cursor.skip(chunk);
+            self.recorder.moved(id, chunk);
+            self.channels[id.index()].running = Some(running);
+            return;
+        }
         let descriptor = Arc::clone(&self.descriptors[running.descriptor].descriptor);
         let id_of_place = self.place_of(&descriptor);
         let host = self.is_host(id_of_place);

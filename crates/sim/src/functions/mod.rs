@@ -1,10 +1,14 @@
 //! The functions that core programs call.
 
+mod gemm;
+mod library;
 mod ports;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use gemm::{GemmError, gemm, gemm_layout};
+pub use library::{Cycles, Declaration, Library, LibraryError, Parameter, Sources, default_folder};
 pub use ports::{CorePorts, WithPorts};
 
 /// A scalar that a core program computes with.
