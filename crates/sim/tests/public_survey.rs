@@ -41,8 +41,7 @@ fn stubs(netlist: &Netlist) -> Functions {
             Type::Float(_) => Scalar::Float(0.0),
             _ => Scalar::Integer(0),
         });
-        let stub =
-            move |_: &mut [Argument<'_>]| Ok::<_, String>(Returned { cycles: 1, value });
+        let stub = move |_: &mut [Argument<'_>]| Ok::<_, String>(Returned { cycles: 1, value });
         functions.register(symbol, Arc::new(stub));
     }
     functions
