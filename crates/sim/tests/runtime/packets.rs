@@ -4,7 +4,7 @@
 use super::{last, refusal};
 
 const fn parity(word: u32) -> i32 {
-    (if word.count_ones() % 2 == 0 { word | 1 << 31 } else { word }) as i32
+    (if word.count_ones().is_multiple_of(2) { word | 1 << 31 } else { word }) as i32
 }
 
 /// One output of the shim feeds two inputs of a memtile, by packets; each fills a half of a buffer.
