@@ -432,14 +432,15 @@ impl Array {
                 if more > 0
                     && let Some(lock) = lock
                 {
-                    let count = (more as i32).saturating_mul(times);
+                    let count = i32::try_from(more).unwrap_or(i32::MAX).saturating_mul(times);
                     let how = crate::netlist::Acquire::GreaterEqual;
                     if !self.take(core, lock, how, count) {
                         return Ok(Step::Wait(Waiting::Lock(lock, count)));
                     }
                 }
                 let state = &mut self.cores[core as usize];
-                state.ends[end as usize].held += more;
+                let held = &mut state.ends[end as usize].held;
+                *held = held.saturating_add(more);
                 state.thread.set(to, Value::Objects { end, start });
                 Ok(Step::Next)
             }
@@ -456,7 +457,8 @@ impl Array {
                 state.cursor = (state.cursor + count as usize) % state.end.buffers.len().max(1);
                 let (lock, times) = (state.end.release, state.end.times.max(1));
                 if let Some(lock) = lock {
-                    self.release(lock, (count as i32).saturating_mul(times), span)?;
+                    let count = i32::try_from(count).unwrap_or(i32::MAX);
+                    self.release(lock, count.saturating_mul(times), span)?;
                 }
                 Ok(Step::Next)
             }
@@ -474,7 +476,11 @@ impl Array {
                         format!("an object of `{name}` is used beyond the {held} that are held");
                     return Err(self.error(span, message));
                 };
-                let buffer = end.buffers[(start as usize + index) % end.buffers.len()];
+                let at = (start as usize + index) % end.buffers.len().max(1);
+                let Some(buffer) = end.buffers.get(at) else {
+                    let message = format!("`{name}` has no objects");
+                    return Err(self.error(span, message));
+                };
                 let place = PlaceId(buffer.0);
                 let view = super::value::View { place, offset: 0, layout };
                 state.thread.set(to, Value::View(view));
