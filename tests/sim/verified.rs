@@ -67,7 +67,7 @@ fn check(target: &'static TargetInfo, kernels: &'static [KernelInfo]) {
     let mut verified = Vec::new();
     for kernel in kernels {
         let name = format!("{} {} {}", target.name(), kernel.op, kernel.shape);
-        let done = verifier.verify(kernel).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let done = verifier.verify(kernel).map_err(|error| format!("{name}: {error}")).unwrap();
         eprintln!(
             "{name}: {:.3} ulp, {:.1} µs, {:.1} %, {} {:.2}, {:?}",
             done.ulps,

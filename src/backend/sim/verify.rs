@@ -14,7 +14,7 @@ use half::bf16;
 use tilewright_codegen::device::{self, costs};
 use tilewright_kernel::{KernelInfo, Precision, Shape, TargetInfo};
 use tilewright_sim::engine::{Run, Stats};
-use tilewright_sim::functions::{Argument, Function, Functions, Returned};
+use tilewright_sim::functions::{Access, Argument, Function, Functions, Returned};
 
 use super::reference::{self, Operands};
 use super::{Sim, SimError, layout};
@@ -53,6 +53,10 @@ impl Function for Spy {
             c.copy_from_slice(&sum[half..half + 2]);
         }
         Ok(Returned { cycles: 1, value: None })
+    }
+
+    fn access(&self) -> &[Access] {
+        self.real.access()
     }
 }
 

@@ -43,7 +43,7 @@ mod trampoline;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Argument, Function, Functions, Returned, Scalar};
+use super::{Access, Argument, Function, Functions, Returned, Scalar};
 use cache::Cache;
 pub use cache::default_folder;
 use compiler::Compiler;
@@ -86,6 +86,15 @@ impl Sources {
 
 /// Cycles that a call takes on a core, by its integer arguments in order.
 pub type Cycles = Arc<dyn Fn(&[i64]) -> u64 + Send + Sync>;
+
+/// What is known of a function besides its declaration.
+#[derive(Clone, Default)]
+pub struct Behaviour {
+    /// How long it takes; without, the simulator assumes a rate.
+    pub cycles: Option<Cycles>,
+    /// What it does with each argument, see [`Function::access`].
+    pub access: Vec<Access>,
+}
 
 /// Functions of a shared library, for core programs to call.
 #[derive(Debug)]
@@ -150,23 +159,22 @@ impl Library {
         &self.missing
     }
 
-    /// A function by its symbol, which takes as many cycles as `cycles` says; without, the simulator
-    /// assumes a rate.
-    pub fn function(&self, symbol: &str, cycles: Option<Cycles>) -> Option<Arc<dyn Function>> {
+    /// A function by its symbol.
+    pub fn function(&self, symbol: &str, behaviour: Behaviour) -> Option<Arc<dyn Function>> {
         let found = self.functions.iter().find(|(declaration, _)| declaration.symbol == symbol);
         let (declaration, call) = found?;
         Some(Arc::new(HostFunction {
             declaration: Arc::clone(declaration),
             call: *call,
-            cycles,
+            behaviour,
             loaded: Arc::clone(&self.loaded),
         }))
     }
 
-    /// Registers every function, each without a number of cycles.
+    /// Registers every function, with nothing more known of it than its declaration.
     pub fn register(&self, functions: &mut Functions) {
         for (declaration, _) in &self.functions {
-            if let Some(function) = self.function(&declaration.symbol, None) {
+            if let Some(function) = self.function(&declaration.symbol, Behaviour::default()) {
                 functions.register(declaration.symbol.clone(), function);
             }
         }
@@ -177,7 +185,7 @@ impl Library {
 struct HostFunction {
     declaration: Arc<Declaration>,
     call: Call,
-    cycles: Option<Cycles>,
+    behaviour: Behaviour,
     /// Keeps the code that `call` leads to.
     loaded: Arc<Loaded>,
 }
@@ -194,8 +202,12 @@ impl Function for HostFunction {
             self.declaration.result,
         );
         let integers = &passed.integers[..passed.integer_count];
-        let cycles = self.cycles.as_ref().map_or(0, |cycles| cycles(integers));
+        let cycles = self.behaviour.cycles.as_ref().map_or(0, |cycles| cycles(integers));
         Ok(Returned { cycles, value })
+    }
+
+    fn access(&self) -> &[Access] {
+        &self.behaviour.access
     }
 }
 
