@@ -342,7 +342,7 @@ impl Array {
         let word =
             (id & 0x1f) | (kind & 7) << 12 | (tile.row & 0x1f) << 16 | (tile.column & 0x7f) << 21;
         // Odd parity over the whole word.
-        if word.count_ones() % 2 == 0 { word | 1 << 31 } else { word }
+        if word.count_ones().is_multiple_of(2) { word | 1 << 31 } else { word }
     }
 
     /// Cores that wait for a stream port look again.
