@@ -298,7 +298,7 @@ impl ChannelState {
     pub(super) fn last_sent(&self) -> Option<Span> {
         let running = self.running.iter().map(|running| &running.task);
         let all = running.chain(&self.queue).chain(&self.under_way);
-        all.filter(|task| task.sent).map(|task| task.span).last()
+        all.filter(|task| task.sent).map(|task| task.span).next_back()
     }
 
     /// Takes back a task that a sequence sent and that has not ended: where it stands, and what it
