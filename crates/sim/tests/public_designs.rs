@@ -8,10 +8,10 @@
 //! TILEWRIGHT_MLIR_DESIGNS=mlir-aie/test/npu-xrt cargo test -p tilewright-sim --test public_designs -- --ignored --nocapture
 //! ```
 //! `TILEWRIGHT_DESIGN=two_col` runs those whose name has that in it; `TILEWRIGHT_AIE_OPT` runs each of
-//! them in the form that `aie-opt` elaborates objectfifos to as well.
+//! them in the forms that `aie-opt` makes of it as well.
 
 // Helpers of tests stand outside of them.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "public_designs/kernels.rs"]
 mod kernels;
@@ -39,6 +39,10 @@ pub(crate) struct Case {
     pub(crate) sequence: &'static str,
     /// Host buffers before and after; those that may be anything afterwards are `None`.
     pub(crate) buffers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// Passes that `aiecc` runs on it by an option of its command; it is not run without them.
+    pub(crate) passes: &'static str,
+    /// Whether its command has `--dynamic-objFifos`.
+    pub(crate) dynamic: bool,
     /// Findings that the design deserves.
     pub(crate) deserves: &'static [&'static str],
 }
@@ -86,11 +90,40 @@ fn run(text: &str, case: &Case) -> Result<String, String> {
     }
 }
 
-/// The design with its objectfifos elaborated by `aie-opt`, if there is one.
-fn elaborated(text: &str) -> Option<Result<String, String>> {
-    let tool = std::env::var("TILEWRIGHT_AIE_OPT").ok()?;
-    let pipeline = "builtin.module(aie-canonicalize-device,aie.device(aie-assign-lock-ids,\
-                    aie-register-objectFifos,aie-objectFifo-stateful-transform,aie-assign-bd-ids))";
+/// Forms that `aie-opt` makes of a design: its name and the passes.
+///
+/// Elaborated objectfifos; also switches with routes; also runtime sequences as register writes.
+const FORMS: [(&str, &str, &str); 3] = [
+    (" elaborated", "", ""),
+    (" routed", "aie-create-pathfinder-flows", ""),
+    (
+        " lowered",
+        "aie-assign-buffer-addresses{alloc-scheme=basic-sequential}",
+        "aie-materialize-runtime-sequences,aie.device(aie-materialize-bd-chains,\
+         aie-substitute-shim-dma-allocations,aie-assign-runtime-sequence-bd-ids,\
+         aie-dma-tasks-to-npu,aie-dma-to-npu,aie-lower-set-lock)",
+    ),
+];
+
+/// The design after passes of `aie-opt`.
+fn form(tool: &str, case: &Case, device: &str, rest: &str, text: &str) -> Result<String, String> {
+    let list = |passes: &[&str]| {
+        let passes: Vec<&str> = passes.iter().copied().filter(|pass| !pass.is_empty()).collect();
+        passes.join(",")
+    };
+    let fifos = match case.dynamic {
+        true => "aie-objectFifo-stateful-transform{dynamic-objFifos=true}",
+        false => "aie-objectFifo-stateful-transform",
+    };
+    let device = list(&[
+        case.passes,
+        "aie-assign-lock-ids,aie-register-objectFifos",
+        fifos,
+        "aie-assign-bd-ids",
+        device,
+    ]);
+    let passes = list(&["aie-canonicalize-device", &format!("aie.device({device})"), rest]);
+    let pipeline = format!("builtin.module({passes})");
     let mut child = Command::new(tool)
         .arg(format!("--pass-pipeline={pipeline}"))
         .stdin(Stdio::piped())
@@ -107,10 +140,10 @@ fn elaborated(text: &str) -> Option<Result<String, String>> {
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    Some(match output.status.success() {
+    match output.status.success() {
         true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
         false => Err(format!("aie-opt: {}", said.lines().next().unwrap_or(""))),
-    })
+    }
 }
 
 fn find(folders: &[PathBuf], path: &str) -> Option<String> {
@@ -122,10 +155,11 @@ fn find(folders: &[PathBuf], path: &str) -> Option<String> {
 #[ignore = "needs MLIR-AIE's test/npu-xrt, in TILEWRIGHT_MLIR_DESIGNS"]
 fn public_designs_do_what_their_hosts_check() {
     let folder = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let folders: Vec<PathBuf> = [folder("TILEWRIGHT_MLIR_DESIGNS"), folder("TILEWRIGHT_MORE_DESIGNS")]
-        .into_iter()
-        .flatten()
-        .collect();
+    let folders: Vec<PathBuf> =
+        [folder("TILEWRIGHT_MLIR_DESIGNS"), folder("TILEWRIGHT_MORE_DESIGNS")]
+            .into_iter()
+            .flatten()
+            .collect();
     assert!(!folders.is_empty(), "TILEWRIGHT_MLIR_DESIGNS is not set");
     let only = std::env::var("TILEWRIGHT_DESIGN").unwrap_or_default();
     let (mut right, mut wrong, mut missing) = (0, Vec::new(), Vec::new());
@@ -138,9 +172,17 @@ fn public_designs_do_what_their_hosts_check() {
             continue;
         };
         for device in case.devices {
-            let text = text.replace("NPUDEVICE", device);
-            let mut forms = vec![("", Ok(text.clone()))];
-            forms.extend(elaborated(&text).map(|form| (" elaborated", form)));
+            let text =
+                text.replace("NPUDEVICE", device).replace("(npu1_1col)", &format!("({device})"));
+            let mut forms = Vec::new();
+            if case.passes.is_empty() {
+                forms.push(("", Ok(text.clone())));
+            }
+            if let Ok(tool) = std::env::var("TILEWRIGHT_AIE_OPT") {
+                for (name, device, rest) in FORMS {
+                    forms.push((name, form(&tool, &case, device, rest, &text)));
+                }
+            }
             for (form, text) in forms {
                 let begun = Instant::now();
                 let result = text.and_then(|text| run(&text, &case));

@@ -39,9 +39,8 @@ impl Addresses {
             }
             let tile = TileId(at as u32);
             let here = || netlist.buffers.iter().enumerate().filter(|(_, b)| b.tile == tile);
-            let mut given: Vec<(u64, u64)> = here()
-                .filter_map(|(_, b)| Some((u64::from(b.address?), b.bytes as u64)))
-                .collect();
+            let mut given: Vec<(u64, u64)> =
+                here().filter_map(|(_, b)| Some((u64::from(b.address?), b.bytes as u64))).collect();
             given.sort_unstable();
             let mut open: Vec<usize> =
                 here().filter(|(_, b)| b.address.is_none()).map(|(i, _)| i).collect();
@@ -58,8 +57,7 @@ impl Addresses {
                 address += bytes;
             }
         }
-        let by_buffer: Vec<u32> =
-            by_buffer.into_iter().map(Option::unwrap_or_default).collect();
+        let by_buffer: Vec<u32> = by_buffer.into_iter().map(Option::unwrap_or_default).collect();
         let mut by_tile: BTreeMap<TileId, Vec<(u64, u64, BufferId)>> = BTreeMap::new();
         for (i, (buffer, &start)) in netlist.buffers.iter().zip(&by_buffer).enumerate() {
             if netlist.tile(buffer.tile).kind != TileKind::Shim {

@@ -312,9 +312,8 @@ impl Array {
     pub(super) fn only_traces(&self, channel: ChannelId) -> bool {
         let port = Port::Dma(channel);
         let flows = self.at_port.get(&port).map_or(&[][..], Vec::as_slice);
-        let traced = |&flow: &u32| {
-            matches!(self.netlist.flows[flow as usize].source, Port::Trace(..))
-        };
+        let traced =
+            |&flow: &u32| matches!(self.netlist.flows[flow as usize].source, Port::Trace(..));
         !flows.is_empty() && flows.iter().all(traced)
     }
 

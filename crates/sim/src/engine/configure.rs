@@ -17,10 +17,13 @@ use super::value::PlaceId;
 use crate::functions::Functions;
 use crate::netlist::{ChannelId, FifoEnd, Netlist, Port, TileKind};
 
+/// A core's program, and its ends of objectfifos by symbol.
+type Compiled = (Arc<Program>, Vec<(String, FifoEnd)>);
+
 /// A design with its cores' programs compiled.
 pub(super) struct Configuration {
     pub(super) netlist: Arc<Netlist>,
-    programs: Vec<(Arc<Program>, Vec<(String, FifoEnd)>)>,
+    programs: Vec<Compiled>,
     places: Vec<LocalPlace>,
 }
 
@@ -69,9 +72,12 @@ impl Array {
             .map(|buffer| Place::new(buffer.name.clone(), buffer.bytes, buffer.initial.as_deref()))
             .collect();
         self.keep_memtiles(&netlist, &addresses, &mut places);
-        places.extend(configuration.places.iter().map(|place| {
-            Place::new(place.name.clone(), place.bytes, place.initial.as_deref())
-        }));
+        places.extend(
+            configuration
+                .places
+                .iter()
+                .map(|place| Place::new(place.name.clone(), place.bytes, place.initial.as_deref())),
+        );
         self.memory.places = places;
         self.memory.tiles.clear();
         self.addresses = addresses;

@@ -458,5 +458,5 @@ impl Array {
 pub(super) fn packet_header(column: u32, row: u32, kind: u32, id: u32) -> u32 {
     let word = (id & 0x1f) | (kind & 7) << 12 | (row & 0x1f) << 16 | (column & 0x7f) << 21;
     // Odd parity over the whole word.
-    if word.count_ones() % 2 == 0 { word | 1 << 31 } else { word }
+    if word.count_ones().is_multiple_of(2) { word | 1 << 31 } else { word }
 }

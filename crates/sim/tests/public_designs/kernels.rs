@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tilewright_sim::functions::{Argument, CorePorts, Functions, Returned, Scalar, WithPorts};
 
 type Result = std::result::Result<Returned, String>;
+type Body = Box<dyn Fn(&mut [Argument<'_>], &mut CorePorts<'_>) -> Result + Send + Sync>;
 
 /// A buffer of the arguments.
 fn buffer<'b>(arguments: &'b mut [Argument<'_>], at: usize) -> &'b mut [u8] {
@@ -74,8 +75,8 @@ fn matmul(
                                 sum = get(ports)?;
                             }
                             for k in 0..k_size {
-                                let product = a[a_at + m * k_size + k]
-                                    .wrapping_mul(b[b_at + k * n_size + n]);
+                                let product =
+                                    a[a_at + m * k_size + k].wrapping_mul(b[b_at + k * n_size + n]);
                                 sum = sum.wrapping_add(product);
                             }
                             let at = c_at + m * n_size + n;
@@ -145,10 +146,7 @@ pub(crate) fn functions() -> Functions {
         simple(name, |_| done());
     }
     more(&mut simple);
-    let mut ports = |name: &str,
-                     body: Box<
-        dyn Fn(&mut [Argument<'_>], &mut CorePorts<'_>) -> Result + Send + Sync,
-    >| functions.register(name, Arc::new(WithPorts(body)));
+    let mut ports = |name: &str, body: Body| functions.register(name, Arc::new(WithPorts(body)));
     ports(
         "extern_kernel1",
         Box::new(|_, ports| {
@@ -185,10 +183,17 @@ pub(crate) fn functions() -> Functions {
             done()
         }),
     );
-    ports("matmul_scalar_2x2x2_4x8x4_i32_i32", Box::new(matmul([2, 2, 2], [4, 8, 4], false, false)));
-    ports("matmul_scalar_4x2x4_4x8x4_i32_i32", Box::new(matmul([4, 2, 4], [4, 8, 4], false, false)));
+    ports(
+        "matmul_scalar_2x2x2_4x8x4_i32_i32",
+        Box::new(matmul([2, 2, 2], [4, 8, 4], false, false)),
+    );
+    ports(
+        "matmul_scalar_4x2x4_4x8x4_i32_i32",
+        Box::new(matmul([4, 2, 4], [4, 8, 4], false, false)),
+    );
     let small = ([4, 1, 4], [4, 4, 4]);
-    for (name, gets, puts) in [("put", false, true), ("put_get", true, true), ("get", true, false)] {
+    for (name, gets, puts) in [("put", false, true), ("put_get", true, true), ("get", true, false)]
+    {
         let symbol = format!("matmul_scalar_{name}_4x1x4_4x4x4_i32_i32");
         ports(&symbol, Box::new(matmul(small.0, small.1, gets, puts)));
         let symbol = format!("matmul_scalar_{name}_4x1x4_4x8x4_i32_i32");
@@ -198,4 +203,22 @@ pub(crate) fn functions() -> Functions {
 }
 
 /// Kernels of the designs that Python scripts make.
-fn more(_simple: &mut impl FnMut(&str, fn(&mut [Argument<'_>]) -> Result)) {}
+fn more(simple: &mut impl FnMut(&str, fn(&mut [Argument<'_>]) -> Result)) {
+    for name in ["passthrough_64_i32", "passthrough_10_i32", "passthrough", "passThroughLine"] {
+        simple(name, |a| {
+            let from = buffer(a, 0).to_vec();
+            buffer(a, 1).copy_from_slice(&from);
+            done()
+        });
+    }
+    simple("add_10_i32", |a| {
+        let sums: Vec<i32> = words(a, 0).iter().zip(words(a, 1)).map(|(x, y)| x + y).collect();
+        put(a, 2, &sums);
+        done()
+    });
+    simple("concat", |a| {
+        let all = [buffer(a, 0).to_vec(), buffer(a, 1).to_vec()].concat();
+        buffer(a, 2).copy_from_slice(&all);
+        done()
+    });
+}

@@ -57,7 +57,10 @@ pub(super) fn compile<'a>(c: &mut Compiler<'a>, op: &'a Op) -> Result<bool> {
                 let layout = c.layout(op, c.memref_of(op, result)?)?;
                 let to = c.define(result);
                 let offsets = Box::default();
-                c.emit(op, Instruction::Subview { to, from, offsets, origin: Origin::View, layout });
+                c.emit(
+                    op,
+                    Instruction::Subview { to, from, offsets, origin: Origin::View, layout },
+                );
             }
         }
         "memref.view" => {

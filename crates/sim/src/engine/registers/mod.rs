@@ -5,6 +5,7 @@
 
 mod access;
 mod control;
+mod descriptor;
 mod words;
 
 pub(super) use control::ControlPort;

@@ -236,8 +236,7 @@ mod tests {
 
     #[test]
     fn a_memtile_descriptor_of_the_compiler_is_read() {
-        let fields =
-            read(TileKind::Memtile, &[4096, 0x18_0000, 0, 0, 0, 0, 0, 0x8140_ff41]);
+        let fields = read(TileKind::Memtile, &[4096, 0x18_0000, 0, 0, 0, 0, 0, 0x8140_ff41]);
         assert_eq!((fields.length, fields.base, fields.next), (4096, 0, Some(1)));
         assert_eq!((fields.acquire, fields.release), (Some((65, -1)), Some((64, 1))));
     }

@@ -163,7 +163,9 @@ pub(in crate::engine) fn compile<'a>(c: &mut Compiler<'a>, op: &'a Op) -> Result
         }
         "aiex.run" => return compose::run(c, op).map(|()| true),
         // Traces are configured by registers without effect here, however they are written.
-        "aiex.npu.preempt" | "aiex.npu.load_pdi" | "aie.trace.start_config"
+        "aiex.npu.preempt"
+        | "aiex.npu.load_pdi"
+        | "aie.trace.start_config"
         | "aie.trace.host_config" => SequenceOp::Nothing,
         _ => match registers::compile(c, op)? {
             Some(operation) => operation,

@@ -222,7 +222,7 @@ fn writebd(c: &mut Compiler<'_>, op: &Op) -> Result<SequenceOp> {
     }
     if kind == TileKind::Core {
         // Bytes here, words in the register.
-        words[0] |= (get("buffer_offset")? / 4 & 0x3fff) << 14;
+        words[0] |= ((get("buffer_offset")? / 4) & 0x3fff) << 14;
     }
     let count = if kind == TileKind::Memtile { 48 } else { 16 };
     if number >= count {

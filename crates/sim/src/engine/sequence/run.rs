@@ -289,12 +289,17 @@ impl Array {
         }
     }
 
-    /// Writes a descriptor into its register; the index by which tasks refer to it.
+    /// Writes a descriptor into its registers; the index by which tasks refer to it.
     fn write_descriptor(&mut self, descriptor: Descriptor) -> usize {
+        self.written.remove(&(descriptor.tile, descriptor.number));
+        self.replace(descriptor)
+    }
+
+    /// A descriptor in the place of the one of its number.
+    pub(in crate::engine) fn replace(&mut self, descriptor: Descriptor) -> usize {
         let key = (descriptor.tile, descriptor.number);
         let span = descriptor.span;
         let state = DescriptorState::new(Arc::new(descriptor));
-        self.written.remove(&key);
         let old = self.slots.get(&key).copied();
         match old {
             Some(at) if self.descriptors[at].users == 0 => {

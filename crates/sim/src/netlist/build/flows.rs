@@ -77,9 +77,11 @@ impl Builder<'_> {
         }
         for source in sources.into_iter().flatten() {
             // Flows of one source and id are one.
-            let known = self.net.flows.iter_mut().find(|flow| {
-                flow.source == source && flow.packet == Some(id)
-            });
+            let known = self
+                .net
+                .flows
+                .iter_mut()
+                .find(|flow| flow.source == source && flow.packet == Some(id));
             if let Some(flow) = known {
                 for port in &destinations {
                     if !flow.destinations.contains(port) {
