@@ -203,7 +203,8 @@ impl Array {
         for (i, part) in prepared.iter().enumerate() {
             let Prepared::Part { place, start, end } = *part else { continue };
             let access = access.get(i).copied().unwrap_or(Access::Unknown);
-            if access == Access::Read && self.data && !self.memory.place(place).written(start, end) {
+            if access == Access::Read && self.data && !self.memory.place(place).written(start, end)
+            {
                 let message = format!(
                     "`{symbol}` reads `{}`, of which nothing has written a part",
                     self.memory.place(place).name
