@@ -5,9 +5,12 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::addresses::Addresses;
+use super::configure::Configuration;
 use super::core::CoreState;
 use super::dma::{ChannelState, DescriptorState};
 use super::memory::{Memory, Party};
+use super::registers::{ControlPort, Written};
 use super::sequence::Controller;
 use super::stats::Recorder;
 use super::stream::{CorePort, FlowState};
@@ -65,21 +68,28 @@ pub(super) struct Array {
     pub(super) netlist: Arc<Netlist>,
     pub(super) functions: Functions,
     pub(super) timing: Timing,
+    /// Whether transfers move bytes, or only take their time.
+    pub(super) data: bool,
     pub(super) memory: Memory,
+    pub(super) addresses: Addresses,
     pub(super) locks: Vec<i32>,
     pub(super) waiters: Vec<VecDeque<Waiter>>,
     pub(super) descriptors: Vec<DescriptorState>,
-    /// Descriptors that runtime sequences wrote, by tile and number.
+    /// Descriptors by tile and number, those of the design and those of runtime sequences.
     pub(super) slots: BTreeMap<(TileId, u32), usize>,
+    /// Registers of descriptors that were written one by one.
+    pub(super) written: BTreeMap<(TileId, u32), Written>,
     pub(super) channels: Vec<ChannelState>,
     pub(super) flows: Vec<FlowState>,
     /// Flows that begin or end at a port.
     pub(super) at_port: BTreeMap<Port, Vec<u32>>,
     pub(super) ports: BTreeMap<Port, CorePort>,
+    /// Control ports of tiles that packets went to.
+    pub(super) control: BTreeMap<TileId, ControlPort>,
     pub(super) cores: Vec<CoreState>,
     pub(super) controller: Controller,
-    /// The place of the first host buffer: the last places are those of the running sequence.
-    pub(super) host: u32,
+    /// What the running sequence may reconfigure the array to.
+    pub(super) devices: Arc<[Arc<Configuration>]>,
     pub(super) now: Cycle,
     /// When DRAM has served all that was asked of it, in cycles.
     pub(super) dram_free: f64,
@@ -97,38 +107,32 @@ pub(super) struct Array {
 }
 
 impl Array {
-    /// A configured array in which nothing has run yet; memory and cores are the caller's matter.
-    pub(super) fn new(netlist: Arc<Netlist>, functions: Functions, limits: Limits) -> Self {
-        let descriptors = netlist
-            .descriptors
-            .iter()
-            .map(|descriptor| DescriptorState::new(Arc::new(descriptor.clone())))
-            .collect();
-        let mut at_port: BTreeMap<Port, Vec<u32>> = BTreeMap::new();
-        let mut ports = BTreeMap::new();
-        for (i, flow) in netlist.flows.iter().enumerate() {
-            for port in std::iter::once(&flow.source).chain(&flow.destinations) {
-                at_port.entry(*port).or_default().push(i as u32);
-                if matches!(port, Port::Core(..)) {
-                    ports.insert(*port, CorePort::default());
-                }
-            }
-        }
-        Self {
+    /// A configured array in which nothing has run yet.
+    pub(super) fn new(
+        configuration: &Arc<Configuration>,
+        functions: Functions,
+        limits: Limits,
+    ) -> Self {
+        let netlist = Arc::clone(&configuration.netlist);
+        let mut array = Self {
             functions,
             timing: timing(netlist.device.family),
+            data: true,
             memory: Memory::default(),
-            locks: netlist.locks.iter().map(|lock| lock.initial).collect(),
-            waiters: vec![VecDeque::new(); netlist.locks.len()],
-            descriptors,
+            addresses: Addresses::default(),
+            locks: Vec::new(),
+            waiters: Vec::new(),
+            descriptors: Vec::new(),
             slots: BTreeMap::new(),
-            channels: netlist.channels.iter().map(ChannelState::new).collect(),
-            flows: netlist.flows.iter().map(|_| FlowState::default()).collect(),
-            at_port,
-            ports,
+            written: BTreeMap::new(),
+            channels: Vec::new(),
+            flows: Vec::new(),
+            at_port: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            control: BTreeMap::new(),
             cores: Vec::new(),
             controller: Controller::default(),
-            host: 0,
+            devices: Arc::default(),
             now: 0,
             dram_free: 0.0,
             work: VecDeque::new(),
@@ -142,7 +146,14 @@ impl Array {
             begun: Instant::now(),
             clock_at: 0,
             netlist,
-        }
+        };
+        array.configure(configuration);
+        array
+    }
+
+    /// Takes everything off the calendar.
+    pub(super) fn forget_events(&mut self) {
+        self.events.clear();
     }
 
     /// Starts counting against the limits.
@@ -297,6 +308,15 @@ impl Array {
         at_once
     }
 
+    /// Whether nothing but traces goes to a channel: nothing will, here.
+    pub(super) fn only_traces(&self, channel: ChannelId) -> bool {
+        let port = Port::Dma(channel);
+        let flows = self.at_port.get(&port).map_or(&[][..], Vec::as_slice);
+        let traced =
+            |&flow: &u32| matches!(self.netlist.flows[flow as usize].source, Port::Trace(..));
+        !flows.is_empty() && flows.iter().all(traced)
+    }
+
     /// Notes a finding, once for each operation and kind.
     pub(super) fn finding(&mut self, kind: FindingKind, span: Span, message: impl Into<String>) {
         let known = self.findings.iter().any(|f| f.kind == kind && f.span == span);
@@ -354,7 +374,7 @@ impl Array {
 
     /// Whether a place is a host buffer.
     pub(super) fn is_host(&self, place: PlaceId) -> bool {
-        place.0 >= self.host
+        place.argument().is_some()
     }
 }
 

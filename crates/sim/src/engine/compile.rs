@@ -7,7 +7,9 @@ mod memory;
 mod scalar;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
+use super::configure::Configuration;
 use super::program::{Address, Instruction, Program, Routine, Slot};
 use super::sequence::SequenceOp;
 use super::value::{Element, Layout, PlaceId, Value, View};
@@ -51,6 +53,12 @@ pub(super) struct Compiler<'a> {
     /// Where the operation that is compiled stands.
     path: Vec<Step>,
     fifos: fifo::Held,
+    /// Devices that a runtime sequence may reconfigure the array to.
+    pub(super) devices: &'a [Arc<Configuration>],
+    /// Sequences that run the one that is compiled.
+    pub(super) depth: usize,
+    /// Globals that values are, in runtime sequences.
+    data: HashMap<ValueId, &'a str>,
 }
 
 /// A block, by its address, and a position in it.
@@ -78,6 +86,9 @@ impl<'a> Compiler<'a> {
             globals: BTreeMap::new(),
             path: Vec::new(),
             fifos: fifo::Held::default(),
+            devices: &[],
+            depth: 0,
+            data: HashMap::new(),
         }
     }
 
@@ -307,6 +318,33 @@ impl<'a> Compiler<'a> {
             "aie.event" | "aie.debug" => Ok(()),
             _ => Err(self.unsupported(op)),
         }
+    }
+
+    /// Compiles a body as a part of another one.
+    pub(super) fn inlined(&mut self, region: &'a Region) -> Result<()> {
+        let Some(block) = region.blocks.first() else { return Ok(()) };
+        let step = block.ops.as_ptr() as usize;
+        block.ops.iter().enumerate().try_for_each(|(i, op)| match op.name.as_str() {
+            "aie.end" => Ok(()),
+            _ => self.op_at((step, i), op),
+        })
+    }
+
+    /// The symbol of the global that a value of a runtime sequence is.
+    pub(super) fn global_of(&self, id: ValueId) -> Option<&'a str> {
+        self.data.get(&id).copied()
+    }
+
+    /// Notes that a value of a runtime sequence is a global.
+    pub(super) fn note_global(&mut self, op: &'a Op) -> Result<()> {
+        let name = op.symbol("name").map_or("", Symbol::leaf);
+        if !self.netlist.globals.contains_key(name) {
+            return Err(self.error(op, format!("no `memref.global @{name}`"), "define it"));
+        }
+        if let Some(&id) = op.results.first() {
+            self.data.insert(id, name);
+        }
+        Ok(())
     }
 
     /// The error for an operation that the simulator does not know here.

@@ -5,6 +5,7 @@ mod view;
 
 pub(super) use call::missing;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::array::{Array, Cycle, Event, Waiter};
@@ -45,6 +46,8 @@ pub(super) enum Waiting {
     Nothing,
     Lock(LockId, i32),
     Stream(Port),
+    /// The function that it calls waits for its cascade.
+    Cascade,
     /// Its program has ended.
     Ended,
 }
@@ -61,6 +64,8 @@ pub(super) struct CoreState {
     pub(super) using: Vec<PlaceId>,
     /// Since when it waits.
     since: Cycle,
+    /// Bytes that the core before has put into the cascade.
+    pub(super) cascade: VecDeque<u8>,
 }
 
 /// A core's place in an objectfifo.
@@ -206,8 +211,8 @@ impl Thread {
                     None => Err(undefined()),
                 });
             }
-            Instruction::Subview { to, from, ref offsets, reset, layout } => {
-                (to, self.subview(from, offsets, reset, layout).map(Value::View))
+            Instruction::Subview { to, from, ref offsets, origin, layout } => {
+                (to, self.subview(from, offsets, origin, layout).map(Value::View))
             }
             Instruction::Size { to, view, dimension } => {
                 let size = self.integer(dimension).and_then(|dimension| {
@@ -316,6 +321,7 @@ impl CoreState {
             ends,
             using: Vec::new(),
             since: 0,
+            cascade: VecDeque::new(),
         }
     }
 }
@@ -472,8 +478,10 @@ impl Array {
                 Ok(Step::Next)
             }
             Instruction::Call { function, ref arguments, to } => {
-                let cycles = self.call(core, function, arguments, to, span)?;
-                Ok(Step::Busy(cycles))
+                Ok(match self.call(core, function, arguments, to, span)? {
+                    Some(cycles) => Step::Busy(cycles),
+                    None => Step::Wait(Waiting::Cascade),
+                })
             }
             Instruction::PutStream { channel, value } => {
                 self.put_stream(core, channel, value, span)

@@ -61,8 +61,10 @@ pub(super) struct Running {
     pub(super) phase: Phase,
     /// Whether data has moved in this run of the descriptor.
     pub(super) moving: bool,
-    /// Bytes of the packet header that are still to be sent.
+    /// The packet header is still to be sent.
     pub(super) header: bool,
+    /// Id of the packet that is being sent.
+    pub(super) route: Option<u32>,
 }
 
 /// A channel.
@@ -117,7 +119,8 @@ impl Array {
     pub(super) fn place_of(&self, descriptor: &Descriptor) -> PlaceId {
         match descriptor.memory {
             Memory::Buffer(buffer) => PlaceId(buffer.0),
-            Memory::Argument(at) => PlaceId(self.host + at),
+            Memory::Argument(at) => PlaceId::host(at),
+            Memory::Tile(tile) => PlaceId::tile(tile),
         }
     }
 
@@ -178,15 +181,14 @@ impl Array {
         state.iteration += 1;
         let cursor = Cursor::new(&descriptor, iteration);
         let place = self.place_of(&descriptor);
-        let Some(bytes) = self.memory.places.get(place.0 as usize).map(super::memory::Place::len)
-        else {
-            return Err(self.error(
-                descriptor.span,
-                "the transfer uses a host buffer of a sequence that has ended",
-            ));
-        };
         let (low, high) = super::pattern::bounds(&descriptor, iteration);
-        if high > bytes as u64 && cursor.remaining() > 0 {
+        // One that is not there yet is noticed when data moves: a trace buffer never sees any.
+        let bytes = self.memory.get(place).map(super::memory::Place::len);
+        if let Some(bytes) = bytes
+            && high > bytes as u64
+            && cursor.remaining() > 0
+            && !self.only_traces(id)
+        {
             let name = &self.memory.place(place).name;
             return Err(self.error(
                 descriptor.span,
@@ -205,6 +207,7 @@ impl Array {
             phase: Phase::Locked,
             moving: false,
             header,
+            route: None,
         });
         let free = match descriptor.acquire {
             Some((lock, how, count)) => {
@@ -264,9 +267,7 @@ impl Array {
         let Some(mut running) = self.channels[id.index()].running.take() else { return Ok(()) };
         let descriptor = Arc::clone(&self.descriptors[running.descriptor].descriptor);
         let place = self.place_of(&descriptor);
-        if let Some(place) = self.memory.places.get_mut(place.0 as usize) {
-            place.end(Party::Channel(id));
-        }
+        self.memory.place_mut(place).end(Party::Channel(id));
         self.recorder.channel_done(id, self.now, descriptor.span);
         if let Some((lock, count)) = descriptor.release {
             self.release(lock, count, descriptor.span)?;
@@ -297,7 +298,7 @@ impl ChannelState {
     pub(super) fn last_sent(&self) -> Option<Span> {
         let running = self.running.iter().map(|running| &running.task);
         let all = running.chain(&self.queue).chain(&self.under_way);
-        all.filter(|task| task.sent).map(|task| task.span).last()
+        all.filter(|task| task.sent).map(|task| task.span).next_back()
     }
 
     /// Takes back a task that a sequence sent and that has not ended: where it stands, and what it

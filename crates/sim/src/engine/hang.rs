@@ -131,6 +131,13 @@ impl Array {
                 let next = self.across(port);
                 (format!("{line} waits for its stream port"), next)
             }
+            Waiting::Cascade => {
+                let tile = self.netlist.cores[core as usize].tile;
+                let before =
+                    self.netlist.cores.iter().position(|core| core.cascade_to == Some(tile));
+                let next = before.map(|core| Node::Core(core as u32)).into_iter().collect();
+                (format!("{line} calls a function that waits for its cascade"), next)
+            }
             Waiting::Ended => ("its program has ended".to_owned(), Vec::new()),
             Waiting::Nothing => (format!("{line} runs"), Vec::new()),
         }

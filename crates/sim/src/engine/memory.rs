@@ -1,5 +1,6 @@
 //! Buffers: their bytes, which of these were ever written, and who uses them now.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytemuck::{Pod, Zeroable};
@@ -241,18 +242,51 @@ pub(super) fn transfer_use(
 }
 
 /// All places of an array.
-#[derive(Default)]
 pub(super) struct Memory {
+    /// Buffers of the netlist, and what programs allocate.
     pub(super) places: Vec<Place>,
+    /// Arguments of the running sequence.
+    pub(super) host: Vec<Place>,
+    /// Memory of tiles outside of their buffers, where it was used.
+    pub(super) tiles: BTreeMap<u32, Place>,
+    /// Stands in for a place that is not there.
+    nowhere: Place,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            places: Vec::new(),
+            host: Vec::new(),
+            tiles: BTreeMap::new(),
+            nowhere: Place::new(String::new(), 0, None),
+        }
+    }
 }
 
 impl Memory {
-    pub(super) fn place(&self, id: PlaceId) -> &Place {
-        &self.places[id.0 as usize]
+    /// A place, if it is there: a sequence may have fewer arguments than its transfers name.
+    pub(super) fn get(&self, id: PlaceId) -> Option<&Place> {
+        match (id.argument(), id.tile_of()) {
+            (Some(argument), _) => self.host.get(argument as usize),
+            (None, Some(tile)) => self.tiles.get(&tile),
+            (None, None) => self.places.get(id.0 as usize),
+        }
     }
 
+    /// A place that is there: one of a view, or of a transfer that has begun.
+    pub(super) fn place(&self, id: PlaceId) -> &Place {
+        self.get(id).unwrap_or(&self.nowhere)
+    }
+
+    /// As [`Self::place`].
     pub(super) fn place_mut(&mut self, id: PlaceId) -> &mut Place {
-        &mut self.places[id.0 as usize]
+        let place = match (id.argument(), id.tile_of()) {
+            (Some(argument), _) => self.host.get_mut(argument as usize),
+            (None, Some(tile)) => self.tiles.get_mut(&tile),
+            (None, None) => self.places.get_mut(id.0 as usize),
+        };
+        place.unwrap_or(&mut self.nowhere)
     }
 }
 

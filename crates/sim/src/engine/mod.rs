@@ -4,14 +4,17 @@
 //! active descriptor, as much as all of them can take at once. That is what a circuit-switched
 //! stream does, but for the few words that its buffers hold.
 
+mod addresses;
 mod array;
 mod compile;
+mod configure;
 mod core;
 mod dma;
 mod hang;
 mod memory;
 mod pattern;
 mod program;
+mod registers;
 mod sequence;
 mod stats;
 mod stream;
@@ -19,16 +22,17 @@ mod timing;
 mod trace;
 mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::functions::Functions;
 use crate::netlist::{Direction, Netlist, TileKind};
-use crate::text::{DesignError, Span, Type};
+use crate::text::{DesignError, Op, Span, Symbol, Type};
 
 use array::{Array, Event};
-use compile::{Compiler, LocalPlace};
+use compile::Compiler;
+use configure::Configuration;
 use memory::Place;
 use program::{Program, Slot};
 use sequence::{Controller, SequenceOp};
@@ -61,7 +65,8 @@ pub struct Simulator {
     netlist: Arc<Netlist>,
     /// Sequences that ran once, by their position.
     compiled: BTreeMap<usize, Compiled>,
-    places: Vec<LocalPlace>,
+    /// The design, and the devices of its module that sequences reconfigure the array to.
+    devices: Arc<[Arc<Configuration>]>,
 }
 
 /// A runtime sequence as code.
@@ -151,47 +156,9 @@ impl Simulator {
         functions: Functions,
         limits: Limits,
     ) -> Result<Self, RunError> {
-        let mut array = Array::new(Arc::clone(&netlist), functions, limits);
-        for buffer in &netlist.buffers {
-            let initial = buffer.initial.as_deref();
-            let place = Place::new(buffer.name.clone(), buffer.bytes, initial);
-            array.memory.places.push(place);
-        }
-        let mut places = Vec::new();
-        for core in &netlist.cores {
-            let mut compiler = Compiler::new(&netlist, Some(core), &mut places);
-            compiler.body(&core.body)?;
-            let program = compiler.program;
-            for symbol in &program.functions {
-                if array.functions.get(symbol).is_none() {
-                    let at = program.code.iter().position(|instruction| {
-                        matches!(instruction, program::Instruction::Call { function, .. }
-                            if program.functions[*function as usize] == *symbol)
-                    });
-                    let span = at.map_or(core.span, |at| program.spans[at]);
-                    return Err(array.error(span, core::missing(symbol)));
-                }
-            }
-            let ends = program
-                .ends
-                .iter()
-                .filter_map(|key| Some((key.0.clone(), core.ends.get(key)?.clone())))
-                .collect();
-            array.cores.push(core::CoreState::new(Arc::new(program), ends));
-        }
-        let mut simulator = Self { array, netlist, compiled: BTreeMap::new(), places };
-        simulator.add_places(0);
-        let array = &mut simulator.array;
-        array.host = array.memory.places.len() as u32;
-        array.recorder.begin(array.cores.len(), array.channels.len());
-        for core in 0..array.cores.len() {
-            array.at(0, Event::Core(core as u32));
-        }
-        for channel in 0..array.channels.len() {
-            let channel = crate::netlist::ChannelId(channel as u32);
-            array.work.push_back(array::Work::Channel(channel));
-        }
-        Ok(simulator)
+        let configuration = Arc::new(Configuration::new(Arc::clone(&netlist), &functions)?);
+        let array = Array::new(&configuration, functions, limits);
+        Ok(Self { array, netlist, devices: vec![configuration].into(), compiled: BTreeMap::new() })
     }
 
     /// The design.
@@ -199,19 +166,10 @@ impl Simulator {
         &self.netlist
     }
 
-    /// Puts the local places from a position on into the memory.
-    fn add_places(&mut self, from: usize) {
-        for place in &self.places[from..] {
-            let initial = place.initial.as_deref();
-            let place = Place::new(place.name.clone(), place.bytes, initial);
-            self.array.memory.places.push(place);
-        }
-    }
-
     /// The position of a sequence, compiled.
     fn compile(&mut self, name: &str) -> Result<usize, RunError> {
         let sequences = &self.netlist.sequences;
-        let Some(at) = sequences.iter().position(|sequence| sequence.name == name) else {
+        let Some(at) = self.netlist.sequence(name) else {
             let known: Vec<String> =
                 sequences.iter().map(|sequence| format!("`{}`", sequence.name)).collect();
             return Err(RunError::Design(format!(
@@ -222,10 +180,12 @@ impl Simulator {
         if self.compiled.contains_key(&at) {
             return Ok(at);
         }
-        let netlist = Arc::clone(&self.netlist);
+        self.other_devices()?;
+        let (netlist, devices) = (Arc::clone(&self.netlist), Arc::clone(&self.devices));
         let sequence = &netlist.sequences[at];
-        let before = self.places.len();
-        let mut compiler = Compiler::new(&netlist, None, &mut self.places);
+        let mut none = Vec::new();
+        let mut compiler = Compiler::new(&netlist, None, &mut none);
+        compiler.devices = &devices;
         let mut arguments = Vec::with_capacity(sequence.arguments.len());
         let op = crate::text::Op {
             name: "aie.runtime_sequence".to_owned(),
@@ -245,13 +205,35 @@ impl Simulator {
         compiler.body(&sequence.body)?;
         let ops = compiler.sequence.take().unwrap_or_default();
         let program = Arc::new(compiler.program);
-        self.add_places(before);
-        self.array.host = self.array.memory.places.len() as u32;
         self.compiled.insert(at, Compiled { program, ops, arguments });
         Ok(at)
     }
 
-    /// Runs a runtime sequence on host buffers, one per argument of the sequence.
+    /// Makes the other devices of the module ready, if any operation reconfigures the array to one.
+    fn other_devices(&mut self) -> Result<(), RunError> {
+        let module = &self.netlist.module;
+        let mut wanted: BTreeSet<&str> = BTreeSet::new();
+        module.body.iter().for_each(|op| reconfigured(op, &mut wanted));
+        let known = |name: &str| {
+            self.devices.iter().any(|device| device.netlist.name.as_deref() == Some(name))
+        };
+        let missing: Vec<String> =
+            wanted.into_iter().filter(|name| !known(name)).map(str::to_owned).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let mut devices = self.devices.to_vec();
+        for name in missing {
+            let netlist = Arc::new(Netlist::build(module.clone(), Some(&name))?);
+            devices.push(Arc::new(Configuration::new(netlist, &self.array.functions)?));
+        }
+        self.devices = devices.into();
+        Ok(())
+    }
+
+    /// Runs a runtime sequence on host buffers, one per argument of the sequence, each at least as
+    /// large as declared. Further buffers are those that only `npu.address_patch` names, such as the
+    /// one for traces.
     ///
     /// # Errors
     /// When it hangs, breaks a rule that cannot be passed over, or exceeds the limits. The array is
@@ -265,14 +247,23 @@ impl Simulator {
             return Err(RunError::Design(format!("sequence `{sequence}` is gone")));
         };
         let array = &mut self.array;
-        array.memory.places.truncate(array.host as usize);
+        if !Arc::ptr_eq(&array.netlist, &netlist)
+            && let Some(first) = self.devices.first()
+        {
+            array.configure(first);
+        }
+        array.devices = Arc::clone(&self.devices);
+        array.memory.host.clear();
         let mut thread = core::Thread::new(Arc::clone(&compiled.program));
         // The frame begins with the arguments.
-        for (i, (bytes, layout)) in arguments.iter().zip(&compiled.arguments).enumerate() {
-            let place = PlaceId(array.memory.places.len() as u32);
-            let name = format!("argument {i} of `{sequence}`");
-            array.memory.places.push(Place::new(name, bytes.len(), Some(bytes)));
-            if let Some(layout) = *layout {
+        for (i, bytes) in arguments.iter().enumerate() {
+            let name = match declared.name.as_str() {
+                "" => format!("argument {i}"),
+                name => format!("argument {i} of `{name}`"),
+            };
+            array.memory.host.push(Place::new(name, bytes.len(), Some(bytes)));
+            if let Some(&Some(layout)) = compiled.arguments.get(i) {
+                let place = PlaceId::host(i as u32);
                 let view = Value::View(View { place, offset: 0, layout });
                 thread.set(Slot(i as u32), view);
             }
@@ -294,8 +285,7 @@ impl Simulator {
         let stats = array.stats(cycles);
         self.drain()?;
         let array = &mut self.array;
-        for (i, bytes) in arguments.iter_mut().enumerate() {
-            let place = array.memory.place(PlaceId(array.host + i as u32));
+        for (bytes, place) in arguments.iter_mut().zip(&array.memory.host) {
             bytes.copy_from_slice(place.bytes());
         }
         let findings = std::mem::take(&mut array.findings);
@@ -310,7 +300,7 @@ impl Simulator {
         declared: &[Type],
         arguments: &[&mut [u8]],
     ) -> Result<(), RunError> {
-        if declared.len() != arguments.len() {
+        if declared.len() > arguments.len() {
             return Err(RunError::Design(format!(
                 "sequence `{sequence}` takes {} buffers, not {}",
                 declared.len(),
@@ -323,7 +313,8 @@ impl Simulator {
                     "argument {i} of sequence `{sequence}` is no memref: only buffers can be given"
                 )));
             };
-            if memref.bytes() != Some(bytes.len()) {
+            // What a sequence declares need not be all that a host gives it.
+            if memref.bytes().is_none_or(|declared| declared > bytes.len()) {
                 return Err(RunError::Design(format!(
                     "argument {i} of sequence `{sequence}` has {} bytes; the design declares {}",
                     bytes.len(),
@@ -336,8 +327,8 @@ impl Simulator {
 
     /// Lets transfers of the sequence come to their end, and notes those that nothing waited for.
     fn drain(&mut self) -> Result<(), RunError> {
-        let netlist = Arc::clone(&self.netlist);
         let array = &mut self.array;
+        let netlist = Arc::clone(&array.netlist);
         let shims: Vec<usize> = netlist
             .channels
             .iter()
@@ -347,6 +338,7 @@ impl Simulator {
             .collect();
         for &i in &shims {
             let late = array.channels[i].outstanding() > 0
+                && !array.only_traces(crate::netlist::ChannelId(i as u32))
                 && netlist.channels[i].direction == Direction::S2mm;
             if let Some(task) = array.channels[i].last_sent()
                 && late
@@ -366,7 +358,11 @@ impl Simulator {
         })?;
         for i in shims {
             let id = crate::netlist::ChannelId(i as u32);
+            let traces = array.only_traces(id);
             while let Some((span, left)) = array.channels[i].cancel() {
+                if traces {
+                    continue;
+                }
                 let message = format!(
                     "{} never comes to its end: {left} bytes of its transfer are left when all \
                      else is done",
@@ -376,6 +372,17 @@ impl Simulator {
             }
         }
         Ok(())
+    }
+
+    /// Takes other costs than those of the device's table, of a machine with other memory for one.
+    pub fn set_timing(&mut self, timing: Timing) {
+        self.array.timing = timing;
+    }
+
+    /// Only predicts time from now on: transfers take theirs but move no bytes, so that functions
+    /// which compute nothing can stand in for the real ones. Nothing is uninitialised then.
+    pub fn move_no_data(&mut self) {
+        self.array.data = false;
     }
 
     /// Records what every core and channel does from now on, for [`Self::trace`].
@@ -390,5 +397,18 @@ impl Simulator {
     /// When it cannot be written.
     pub fn trace(&self, to: impl std::io::Write) -> std::io::Result<()> {
         self.array.write_trace(to)
+    }
+}
+
+/// Symbols of devices that an operation, or one within it, reconfigures the array to.
+fn reconfigured<'a>(op: &'a Op, to: &mut BTreeSet<&'a str>) {
+    let symbol = match op.name.as_str() {
+        "aiex.configure" => op.symbol("symbol"),
+        "aiex.npu.load_pdi" => op.symbol("device_ref"),
+        _ => None,
+    };
+    to.extend(symbol.map(Symbol::leaf));
+    for block in op.regions.iter().flat_map(|region| &region.blocks) {
+        block.ops.iter().for_each(|op| reconfigured(op, to));
     }
 }

@@ -80,6 +80,18 @@ impl Cursor {
         self.remaining
     }
 
+    /// Contiguous runs that begin within the next bytes.
+    pub(super) fn runs(&self, bytes: u64) -> u64 {
+        let begun = u64::from(self.within > 0);
+        (self.within + bytes).div_ceil(self.unit).saturating_sub(begun)
+    }
+
+    /// Passes over bytes whose place does not matter; [`Self::next`] is of no use afterwards.
+    pub(super) fn skip(&mut self, bytes: u64) {
+        self.remaining = self.remaining.saturating_sub(bytes);
+        self.within = (self.within + bytes) % self.unit;
+    }
+
     /// The next contiguous run, of at most `limit` bytes; `None` at the end.
     pub(super) fn next(&mut self, limit: u64) -> Option<Run> {
         let limit = limit.min(self.remaining);

@@ -20,6 +20,17 @@ pub(super) enum Index {
     Slot(Slot),
 }
 
+/// What the offsets of a view count from, and in which steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The view that it is a part of, along its dimensions.
+    View,
+    /// That view, in elements.
+    Element,
+    /// The beginning of the place, in elements.
+    Place,
+}
+
 /// One instruction.
 #[derive(Debug, Clone)]
 pub(super) enum Instruction {
@@ -91,7 +102,7 @@ pub(super) enum Instruction {
         to: Slot,
         from: Slot,
         offsets: Box<[Index]>,
-        reset: bool,
+        origin: Origin,
         layout: u32,
     },
     /// The size of a dimension.

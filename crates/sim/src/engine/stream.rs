@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::array::{Array, Event};
 use super::core::Waiting;
-use super::dma::Phase;
+use super::dma::{Phase, Running};
 use super::pattern::Run;
 use super::{FindingKind, RunError};
-use crate::netlist::{ChannelId, Descriptor, Direction, Port, TileKind};
+use crate::netlist::{ChannelId, Direction, Flow, Port, TileId, TileKind};
 
 /// A stream port of a core's program: a few words between it and the switch.
 #[derive(Debug, Clone, Default)]
@@ -28,11 +28,23 @@ pub(super) struct FlowState {
     chunk: u64,
     /// Of these, bytes of a header that destinations see.
     header: u64,
+    /// It is a header within the data, which the switch takes off.
+    taken_off: bool,
+}
+
+/// What a source has for a flow.
+#[derive(Debug, Clone, Copy, Default)]
+struct Offer {
+    bytes: u64,
+    /// Bytes of a header beside them that destinations see.
+    header: u64,
+    /// The bytes are a header, of which destinations see nothing.
+    taken_off: bool,
 }
 
 impl Array {
-    /// Bytes that a source has for a flow, with those of a header that it keeps.
-    fn available(&self, flow: u32) -> Option<(u64, u64)> {
+    /// What a source has for a flow.
+    fn available(&self, flow: u32) -> Option<Offer> {
         let link = &self.netlist.flows[flow as usize];
         match link.source {
             Port::Dma(id) => {
@@ -42,23 +54,55 @@ impl Array {
                     return None;
                 }
                 let packet = self.descriptors[running.descriptor].descriptor.packet;
+                let bytes = running.cursor.remaining();
                 match (link.packet, packet) {
                     (Some(wanted), Some((_, id))) if wanted == id => {}
-                    (None, None) => {}
                     // A circuit takes packets too, headers and all.
-                    (None, Some(_)) => {}
+                    (None, _) => {}
+                    (Some(wanted), None) => return self.routed(link, running, wanted),
                     _ => return None,
                 }
-                let keeps = link.keep_header || (link.packet.is_none() && packet.is_some());
+                let keeps = link.keep_header || link.packet.is_none();
                 let header = if running.header && keeps { 4 } else { 0 };
-                Some((running.cursor.remaining(), header))
+                Some(Offer { bytes, header, taken_off: false })
             }
             Port::Core(..) => {
                 let words = self.ports.get(&link.source).map_or(0, |port| port.words.len());
-                (words > 0).then_some((words as u64 * 4, 0))
+                (words > 0).then_some(Offer { bytes: words as u64 * 4, ..Offer::default() })
             }
-            Port::Control(_) | Port::Trace(..) => None,
+            Port::Control(tile) => {
+                let (id, words) = self.control.get(&tile)?.answers.front()?;
+                let bytes = words.len() as u64 * 4;
+                (link.packet.is_none() || link.packet == Some(*id))
+                    .then_some(Offer { bytes, ..Offer::default() })
+            }
+            // Trace units are silent.
+            Port::Trace(..) => None,
         }
+    }
+
+    /// What a source without headers of its own has for a packet flow: its data begins with one.
+    fn routed(&self, link: &Flow, running: &Running, wanted: u32) -> Option<Offer> {
+        let bytes = running.cursor.remaining();
+        if let Some(id) = running.route {
+            return (id == wanted).then_some(Offer { bytes, ..Offer::default() });
+        }
+        let descriptor = &self.descriptors[running.descriptor].descriptor;
+        let place = self.memory.place(self.place_of(descriptor));
+        let (mut cursor, mut word, mut filled) = (running.cursor.clone(), [0; 4], 0);
+        while filled < 4 {
+            let run = cursor.next(4 - filled as u64)?;
+            let (Run::Bytes { length, .. } | Run::Padding { length }) = run;
+            let length = length as usize;
+            if let Run::Bytes { offset, .. } = run {
+                let bytes = place.bytes().get(offset as usize..offset as usize + length)?;
+                word[filled..filled + length].copy_from_slice(bytes);
+            }
+            filled += length;
+        }
+        let id = u32::from_le_bytes(word) & 0x1f;
+        let taken_off = !link.keep_header;
+        (id == wanted).then_some(Offer { bytes: 4, header: 0, taken_off })
     }
 
     /// Bytes that a destination takes now; `None` when it takes none.
@@ -87,19 +131,18 @@ impl Array {
         if self.flows[flow as usize].chunk > 0 {
             return Ok(());
         }
-        let Some((available, header)) = self.available(flow) else { return Ok(()) };
-        let mut bytes = available + header;
+        let Some(Offer { bytes, header, taken_off }) = self.available(flow) else {
+            return Ok(());
+        };
+        let mut bytes = bytes + header;
         for &destination in &link.destinations {
             match self.room(flow, destination) {
                 Some(room) => bytes = bytes.min(room),
                 None => return Ok(()),
             }
         }
-        if let Port::Control(tile) = link.destinations.first().copied().unwrap_or(link.source) {
-            return Err(self.error(
-                link.span,
-                format!("control packets to {} are not simulated", self.tile_name(tile)),
-            ));
+        for &port in std::iter::once(&link.source).chain(&link.destinations) {
+            self.check_place(port)?;
         }
         let shim = |port: &Port| match port {
             Port::Dma(id) => {
@@ -131,7 +174,7 @@ impl Array {
         for &port in link.destinations.iter().filter(|port| shim(port)) {
             end = end.max(self.dram(port, bytes));
         }
-        self.flows[flow as usize] = FlowState { chunk: bytes, header };
+        self.flows[flow as usize] = FlowState { chunk: bytes, header, taken_off };
         for &port in std::iter::once(&link.source).chain(&link.destinations) {
             if let Port::Dma(id) = port {
                 self.begin_transfer(id);
@@ -158,35 +201,31 @@ impl Array {
         self.dram_free.ceil() as u64
     }
 
-    /// Contiguous runs that a chunk of a channel's transfer consists of.
+    /// Contiguous runs that begin in a chunk of a channel's transfer.
     fn runs_of(&self, id: ChannelId, bytes: u64) -> u64 {
-        let Some(running) = &self.channels[id.index()].running else { return 1 };
-        if self.timing.dram_run_bytes == 0.0 {
-            return 1;
-        }
-        let (mut cursor, mut left, mut runs) = (running.cursor.clone(), bytes, 0);
-        while left > 0 {
-            match cursor.next(left) {
-                Some(Run::Bytes { length, .. } | Run::Padding { length }) => left -= length,
-                None => break,
-            }
-            runs += 1;
-        }
-        runs
+        let running = self.channels[id.index()].running.as_ref();
+        running.map_or(1, |running| running.cursor.runs(bytes))
     }
 
     /// A chunk has arrived: its bytes move, and what has come to its end goes on.
     pub(super) fn arrived(&mut self, flow: u32) -> Result<(), RunError> {
         let netlist = Arc::clone(&self.netlist);
         let link = &netlist.flows[flow as usize];
-        let FlowState { chunk, header } = std::mem::take(&mut self.flows[flow as usize]);
-        let mut data = Vec::with_capacity(chunk as usize);
+        let FlowState { chunk, header, taken_off } = std::mem::take(&mut self.flows[flow as usize]);
+        let mut data = Vec::with_capacity(if self.data { chunk as usize } else { 0 });
         let mut written = None;
+        let mut answered = false;
         match link.source {
             Port::Dma(id) => {
                 self.gather(id, chunk, header, &mut data, &mut written);
                 self.channels[id.index()].busy = false;
+                if let (Some(running), Some(id)) =
+                    (&mut self.channels[id.index()].running, link.packet)
+                {
+                    running.route = Some(id);
+                }
             }
+            Port::Control(tile) => answered = self.answer(tile, chunk, &mut data),
             port => {
                 if let Some(port) = self.ports.get_mut(&port) {
                     for word in port.words.drain(..(chunk as usize / 4).min(port.words.len())) {
@@ -196,10 +235,14 @@ impl Array {
                 self.wake_core_port(port);
             }
         }
+        if taken_off {
+            data.clear();
+            written = None;
+        }
         for &port in &link.destinations {
             match port {
                 Port::Dma(id) => {
-                    self.scatter(id, &data, written.as_deref());
+                    self.scatter(id, chunk, &data, written.as_deref());
                     self.channels[id.index()].busy = false;
                 }
                 Port::Core(..) => {
@@ -210,12 +253,22 @@ impl Array {
                     }
                     self.wake_core_port(port);
                 }
-                Port::Control(_) | Port::Trace(..) => {}
+                Port::Control(tile) => {
+                    // The port itself takes no header.
+                    let words = data.get(header as usize..).unwrap_or_default().chunks_exact(4);
+                    let words: Vec<u32> =
+                        words.map(|w| u32::from_le_bytes([w[0], w[1], w[2], w[3]])).collect();
+                    self.control_words(tile, words.into_iter(), link.span)?;
+                }
+                Port::Trace(..) => {}
             }
         }
         // The source ends first: its end is the end of the packet.
         for &port in std::iter::once(&link.source).chain(&link.destinations) {
             let Port::Dma(id) = port else {
+                if answered && port == link.source {
+                    self.end_packet(&link.destinations);
+                }
                 self.wake_port(port);
                 continue;
             };
@@ -223,12 +276,7 @@ impl Array {
                 running.phase == Phase::Streaming && running.cursor.remaining() == 0
             });
             if done && port == link.source {
-                for &port in &link.destinations {
-                    if let Port::Dma(id) = port {
-                        self.channels[id.index()].packet_of = None;
-                        self.wake_port(port);
-                    }
-                }
+                self.end_packet(&link.destinations);
             }
             if done {
                 self.end_transfer(id)?;
@@ -236,6 +284,46 @@ impl Array {
             self.wake_port(port);
         }
         Ok(())
+    }
+
+    /// A packet has come to its end: another one may go to its destinations.
+    fn end_packet(&mut self, destinations: &[Port]) {
+        for &port in destinations {
+            if let Port::Dma(id) = port {
+                self.channels[id.index()].packet_of = None;
+                self.wake_port(port);
+            }
+        }
+    }
+
+    /// Takes words of a control port's answer; whether it is complete.
+    fn answer(&mut self, tile: TileId, chunk: u64, data: &mut Vec<u8>) -> bool {
+        let Some(port) = self.control.get_mut(&tile) else { return false };
+        let Some((_, words)) = port.answers.front_mut() else { return false };
+        for word in words.drain(..(chunk as usize / 4).min(words.len())) {
+            data.extend(word.to_le_bytes());
+        }
+        let done = words.is_empty();
+        if done {
+            port.answers.pop_front();
+        }
+        done
+    }
+
+    /// Whether what a channel moves is there: a sequence may have fewer arguments than it names.
+    fn check_place(&self, port: Port) -> Result<(), RunError> {
+        let Port::Dma(id) = port else { return Ok(()) };
+        let Some(running) = &self.channels[id.index()].running else { return Ok(()) };
+        let descriptor = &self.descriptors[running.descriptor].descriptor;
+        if self.memory.get(self.place_of(descriptor)).is_some() {
+            return Ok(());
+        }
+        let message = format!(
+            "{} moves host memory that is no argument of the sequence: patch its address, give \
+             the buffer",
+            self.channel_name(id)
+        );
+        Err(self.error(descriptor.span, message))
     }
 
     /// Takes a chunk's bytes from the source's memory, and notes which of them nobody ever wrote.
@@ -252,11 +340,18 @@ impl Array {
         if header > 0
             && let Some((kind, packet)) = descriptor.packet
         {
-            data.extend(self.packet_header(&descriptor, kind, packet).to_le_bytes());
+            let tile = self.netlist.tile(descriptor.tile);
+            data.extend(packet_header(tile.column, tile.row, kind, packet).to_le_bytes());
         }
         running.header = false;
-        let place = self.memory.place(self.place_of(&descriptor));
         let mut left = chunk - header;
+        if !self.data {
+            running.cursor.skip(left);
+            self.recorder.moved(id, chunk);
+            self.channels[id.index()].running = Some(running);
+            return;
+        }
+        let place = self.memory.place(self.place_of(&descriptor));
         let full = place.all_written();
         if !full {
             *written = Some(vec![true; data.len()]);
@@ -295,8 +390,14 @@ impl Array {
     }
 
     /// Puts a chunk's bytes into a destination's memory.
-    fn scatter(&mut self, id: ChannelId, data: &[u8], written: Option<&[bool]>) {
+    fn scatter(&mut self, id: ChannelId, chunk: u64, data: &[u8], written: Option<&[bool]>) {
         let Some(mut running) = self.channels[id.index()].running.take() else { return };
+        if !self.data {
+            running.cursor.skip(chunk);
+            self.recorder.moved(id, chunk);
+            self.channels[id.index()].running = Some(running);
+            return;
+        }
         let descriptor = Arc::clone(&self.descriptors[running.descriptor].descriptor);
         let id_of_place = self.place_of(&descriptor);
         let host = self.is_host(id_of_place);
@@ -335,15 +436,6 @@ impl Array {
         }
     }
 
-    /// The word in front of a packet's data.
-    fn packet_header(&self, descriptor: &Descriptor, kind: u32, id: u32) -> u32 {
-        let tile = &self.netlist.tiles[descriptor.tile.index()];
-        let word =
-            (id & 0x1f) | (kind & 7) << 12 | (tile.row & 0x1f) << 16 | (tile.column & 0x7f) << 21;
-        // Odd parity over the whole word.
-        if word.count_ones() % 2 == 0 { word | 1 << 31 } else { word }
-    }
-
     /// Cores that wait for a stream port look again.
     fn wake_core_port(&mut self, port: Port) {
         for core in 0..self.cores.len() {
@@ -360,4 +452,11 @@ impl Array {
     pub(super) fn direction(&self, id: ChannelId) -> Direction {
         self.netlist.channels[id.index()].direction
     }
+}
+
+/// The word in front of a packet's data.
+pub(super) fn packet_header(column: u32, row: u32, kind: u32, id: u32) -> u32 {
+    let word = (id & 0x1f) | (kind & 7) << 12 | (row & 0x1f) << 16 | (column & 0x7f) << 21;
+    // Odd parity over the whole word.
+    if word.count_ones().is_multiple_of(2) { word | 1 << 31 } else { word }
 }

@@ -3,11 +3,43 @@
 use half::{bf16, f16};
 
 use crate::functions::Scalar;
+use crate::netlist::TileId;
 use crate::text::{Float, Type};
 
-/// A place that holds bytes: a buffer of the netlist, a constant of the design or a host buffer.
+/// A place that holds bytes: a buffer of the netlist, by its id; behind these what programs allocate;
+/// then, in ranges of their own, memory of a tile outside of its buffers, and host buffers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct PlaceId(pub(super) u32);
+
+impl PlaceId {
+    const HOST: u32 = 1 << 31;
+    const TILE: u32 = 1 << 30;
+
+    /// An argument of the running sequence.
+    pub(super) const fn host(argument: u32) -> Self {
+        // No sequence has so many; one that is not there is noticed when it is used.
+        Self(Self::HOST | argument & !(Self::HOST | Self::TILE))
+    }
+
+    /// The memory of a tile, by address.
+    pub(super) const fn tile(tile: TileId) -> Self {
+        Self(Self::TILE | tile.0)
+    }
+
+    /// The argument of the running sequence that it is.
+    pub(super) const fn argument(self) -> Option<u32> {
+        if self.0 & Self::HOST != 0 { Some(self.0 & !Self::HOST) } else { None }
+    }
+
+    /// The tile whose memory it is.
+    pub(super) const fn tile_of(self) -> Option<u32> {
+        if self.0 & (Self::HOST | Self::TILE) == Self::TILE {
+            Some(self.0 & !Self::TILE)
+        } else {
+            None
+        }
+    }
+}
 
 /// What a slot of a program holds.
 #[derive(Debug, Clone, Copy)]

@@ -2,12 +2,16 @@
 
 mod gemm;
 mod library;
+mod ports;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use gemm::{GemmError, gemm, gemm_layout};
-pub use library::{Behaviour, Cycles, Declaration, Library, LibraryError, Parameter, Sources, default_folder};
+pub use library::{
+    Behaviour, Cycles, Declaration, Library, LibraryError, Parameter, Sources, default_folder,
+};
+pub use ports::{CorePorts, WithPorts};
 
 /// A scalar that a core program computes with.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,6 +40,25 @@ pub trait Function: Send + Sync {
     /// # Errors
     /// A message for the user when the arguments are not what the function expects.
     fn call(&self, arguments: &mut [Argument<'_>]) -> Result<Returned, String>;
+
+    /// As [`Self::call`], for a function that [uses ports](Self::uses_ports) of its core.
+    ///
+    /// # Errors
+    /// As [`Self::call`]; and when [`CorePorts::get_cascade`] has nothing yet, which the function
+    /// passes on: it is called again, on the same bytes, when more has come.
+    fn call_with(
+        &self,
+        arguments: &mut [Argument<'_>],
+        ports: &mut CorePorts<'_>,
+    ) -> Result<Returned, String> {
+        let _ = ports;
+        self.call(arguments)
+    }
+
+    /// Whether it is to be called with the ports of its core. That costs a copy of its arguments.
+    fn uses_ports(&self) -> bool {
+        false
+    }
 
     /// What it does with each argument; what is not said is [`Access::Unknown`].
     fn access(&self) -> &[Access] {

@@ -79,14 +79,29 @@ pub struct Netlist {
     /// SSA values of the device's body that stand for something: the operands of core programs and
     /// runtime sequences.
     pub entities: BTreeMap<ValueId, Entity>,
+    /// Bytes that a core's stack takes from the beginning of its tile's memory.
+    pub stacks: BTreeMap<TileId, u64>,
     /// What the design does that is legal, but surely not meant.
     pub warnings: Vec<Warning>,
 }
 
 impl Netlist {
+    /// The position of a runtime sequence: of that symbol, which is `sequence` where the design gives
+    /// none; an empty one means the only sequence.
+    pub fn sequence(&self, symbol: &str) -> Option<usize> {
+        let named = |name: &str| self.sequences.iter().position(|known| known.name == name);
+        let only = (symbol.is_empty() && self.sequences.len() == 1).then_some(0);
+        named(symbol).or(only).or_else(|| if symbol == "sequence" { named("") } else { None })
+    }
+
     /// A tile by its id; ids of another netlist mean nothing here.
     pub(crate) fn tile(&self, id: TileId) -> &Tile {
         &self.tiles[id.index()]
+    }
+
+    /// Bytes of a tile's memory that the stack of its core takes.
+    pub(crate) fn stack(&self, id: TileId) -> u64 {
+        self.stacks.get(&id).copied().unwrap_or(0)
     }
 
     /// A buffer by its id.
@@ -196,6 +211,9 @@ pub enum Memory {
     Buffer(BufferId),
     /// An argument of the runtime sequence, by its position.
     Argument(u32),
+    /// The memory of a tile, by address, where no buffer is: only registers that a runtime sequence
+    /// writes get there.
+    Tile(TileId),
 }
 
 /// A step pattern in bytes; `size` steps.

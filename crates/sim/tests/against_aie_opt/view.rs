@@ -177,6 +177,7 @@ impl View<'_> {
                     format!("{} on {}", self.buffer(buffer.index()), self.tile(tile))
                 }
                 Memory::Argument(index) => format!("argument {index}"),
+                Memory::Tile(tile) => format!("the memory of {}", self.tile(tile)),
             };
             let acquire = descriptor.acquire.map(|(lock, how, value)| {
                 let how = if how == Acquire::Equal { "=" } else { ">=" };

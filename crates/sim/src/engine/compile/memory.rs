@@ -1,7 +1,7 @@
 //! `memref`.
 
 use super::{Compiler, Result};
-use crate::engine::program::{Index, Instruction, Slot};
+use crate::engine::program::{Index, Instruction, Origin, Slot};
 use crate::engine::value::{Value, View};
 use crate::text::{Attribute, Op};
 
@@ -22,6 +22,8 @@ pub(super) fn compile<'a>(c: &mut Compiler<'a>, op: &'a Op) -> Result<bool> {
             let indices = indices(c, op, 2)?;
             c.emit(op, Instruction::Store { value, view, indices });
         }
+        "memref.get_global" if c.sequence.is_some() => c.note_global(op)?,
+        "memref.alloc" | "memref.alloca" if c.sequence.is_some() => return Ok(false),
         "memref.get_global" => {
             let (place, memref) = c.global(op)?;
             let layout = c.layout(op, memref)?;
@@ -40,8 +42,10 @@ pub(super) fn compile<'a>(c: &mut Compiler<'a>, op: &'a Op) -> Result<bool> {
             c.emit(op, Instruction::Constant { to, value });
         }
         "memref.dealloc" => {}
-        "memref.subview" => part(c, op, false)?,
-        "memref.reinterpret_cast" => part(c, op, true)?,
+        "memref.subview" => part(c, op, Origin::View)?,
+        // Sequences know no pointers: there the compiler adds up offsets.
+        "memref.reinterpret_cast" if c.sequence.is_some() => part(c, op, Origin::Element)?,
+        "memref.reinterpret_cast" => part(c, op, Origin::Place)?,
         "memref.cast"
         | "memref.collapse_shape"
         | "memref.expand_shape"
@@ -53,14 +57,17 @@ pub(super) fn compile<'a>(c: &mut Compiler<'a>, op: &'a Op) -> Result<bool> {
                 let layout = c.layout(op, c.memref_of(op, result)?)?;
                 let to = c.define(result);
                 let offsets = Box::default();
-                c.emit(op, Instruction::Subview { to, from, offsets, reset: false, layout });
+                c.emit(
+                    op,
+                    Instruction::Subview { to, from, offsets, origin: Origin::View, layout },
+                );
             }
         }
         "memref.view" => {
             let (from, shift, to) = (c.operand(op, 0)?, c.operand(op, 1)?, c.result(op)?);
             let layout = c.layout(op, c.memref_of(op, op.results[0])?)?;
             let offsets = Box::new([Index::Slot(shift)]);
-            c.emit(op, Instruction::Subview { to, from, offsets, reset: false, layout });
+            c.emit(op, Instruction::Subview { to, from, offsets, origin: Origin::View, layout });
         }
         "memref.dim" => {
             let (view, dimension, to) = (c.operand(op, 0)?, c.operand(op, 1)?, c.result(op)?);
@@ -104,7 +111,7 @@ fn mixed(
 }
 
 /// `memref.subview` and `memref.reinterpret_cast`.
-fn part(c: &mut Compiler<'_>, op: &Op, reset: bool) -> Result<()> {
+fn part(c: &mut Compiler<'_>, op: &Op, origin: Origin) -> Result<()> {
     let slots = c.operands(op)?;
     let Some((&from, dynamic)) = slots.split_first() else {
         return Err(c.error(op, format!("`{}` lacks its memref", op.name), ""));
@@ -114,6 +121,6 @@ fn part(c: &mut Compiler<'_>, op: &Op, reset: bool) -> Result<()> {
     let Some(&result) = op.results.first() else { return Ok(()) };
     let layout = c.layout(op, c.memref_of(op, result)?)?;
     let to = c.define(result);
-    c.emit(op, Instruction::Subview { to, from, offsets, reset, layout });
+    c.emit(op, Instruction::Subview { to, from, offsets, origin, layout });
     Ok(())
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Array, FindingKind, Party, PlaceId, RunError, Slot, Span, Value};
+use super::{Array, Event, FindingKind, Party, PlaceId, RunError, Slot, Span, Value, Waiting};
 use crate::engine::memory::Use;
 use crate::engine::value::View;
-use crate::functions::{Access, Argument, Returned, Scalar};
+use crate::functions::{Access, Argument, CorePorts, Returned, Scalar};
 
 /// An argument, before buffers are taken out of the memory.
 enum Prepared {
@@ -22,7 +22,7 @@ struct Watched {
 }
 
 impl Array {
-    /// Calls a function; the cycles that it takes.
+    /// Calls a function; the cycles that it takes, or `None` when it waits for its cascade.
     pub(super) fn call(
         &mut self,
         core: u32,
@@ -30,7 +30,7 @@ impl Array {
         arguments: &[Slot],
         to: Option<Slot>,
         span: Span,
-    ) -> Result<u64, RunError> {
+    ) -> Result<Option<u64>, RunError> {
         let symbol = self.cores[core as usize].thread.program.functions[function as usize].clone();
         let Some(function) = self.functions.get(&symbol).map(Arc::clone) else {
             return Err(self.error(span, missing(&symbol)));
@@ -40,8 +40,14 @@ impl Array {
             prepared.push(self.prepare(core, &symbol, i, slot, span)?);
         }
         let watched = self.begin_call(core, &prepared, function.access(), &symbol, span);
-        let (result, bytes) =
-            self.on_buffers(&prepared, function.access(), |arguments| function.call(arguments));
+        let (result, bytes) = if function.uses_ports() {
+            match self.call_with_ports(core, &prepared, function.as_ref(), span) {
+                Some(done) => done,
+                None => return Ok(None),
+            }
+        } else {
+            self.on_buffers(&prepared, function.access(), |arguments| function.call(arguments))
+        };
         let Returned { cycles, value } =
             result.map_err(|message| self.error(span, format!("`{symbol}`: {message}")))?;
         for Watched { place, start, before } in watched {
@@ -69,7 +75,78 @@ impl Array {
             self.cores[core as usize].thread.set(to, value.into());
         }
         let cycles = if cycles > 0 { cycles } else { bytes.div_ceil(self.timing.function_bytes) };
-        Ok(cycles + self.timing.call)
+        let cycles = cycles.saturating_add(self.timing.call);
+        self.wake_cascade(core, cycles);
+        Ok(Some(cycles))
+    }
+
+    /// Calls with the ports of the core; nothing when the cascade lacks something, and then nothing
+    /// has changed.
+    fn call_with_ports(
+        &mut self,
+        core: u32,
+        prepared: &[Prepared],
+        function: &dyn crate::functions::Function,
+        span: Span,
+    ) -> Option<(Result<Returned, String>, u64)> {
+        let part = |part: &Prepared| match *part {
+            Prepared::Part { place, start, end } => Some((place, start, end)),
+            Prepared::Scalar(_) => None,
+        };
+        let before: Vec<Vec<u8>> = prepared
+            .iter()
+            .filter_map(part)
+            .map(|(place, start, end)| self.memory.place(place).bytes()[start..end].to_vec())
+            .collect();
+        let incoming = std::mem::take(&mut self.cores[core as usize].cascade);
+        let tile = self.netlist.cores[core as usize].tile;
+        let registers = self.registers_of(tile, span);
+        let read = |address: u32| match registers.get(&(address & !3)) {
+            Some(&value) => Ok(value),
+            None => Err(format!("nothing is known to be at address {address:#x} of its tile")),
+        };
+        let mut ports = CorePorts::new(&incoming, &read);
+        let (result, bytes) = self.on_buffers(prepared, function.access(), |arguments| {
+            function.call_with(arguments, &mut ports)
+        });
+        let CorePorts { taken, outgoing, starved, .. } = ports;
+        let mut incoming = incoming;
+        if !starved {
+            incoming.drain(..taken);
+        }
+        self.cores[core as usize].cascade = incoming;
+        if starved {
+            for ((place, start, end), bytes) in prepared.iter().filter_map(part).zip(before) {
+                self.memory.place_mut(place).bytes_mut()[start..end].copy_from_slice(&bytes);
+            }
+            return None;
+        }
+        if outgoing.is_empty() {
+            return Some((result, bytes));
+        }
+        let next = self.netlist.cores[core as usize].cascade_to;
+        let next = next.and_then(|to| self.netlist.cores.iter().position(|core| core.tile == to));
+        match next {
+            Some(next) => self.cores[next].cascade.extend(outgoing),
+            None => {
+                let message = "it puts into the cascade, which leads to no core".to_owned();
+                return Some((Err(message), bytes));
+            }
+        }
+        Some((result, bytes))
+    }
+
+    /// The core after this one goes on when this one has put something into its cascade.
+    fn wake_cascade(&mut self, core: u32, cycles: u64) {
+        let Some(to) = self.netlist.cores[core as usize].cascade_to else { return };
+        let next = self.netlist.cores.iter().position(|core| core.tile == to);
+        if let Some(next) = next
+            && self.cores[next].waiting == Waiting::Cascade
+            && !self.cores[next].cascade.is_empty()
+        {
+            self.cores[next].waiting = Waiting::Nothing;
+            self.at(self.now + cycles, Event::Core(next as u32));
+        }
     }
 
     fn prepare(
@@ -126,7 +203,8 @@ impl Array {
         for (i, part) in prepared.iter().enumerate() {
             let Prepared::Part { place, start, end } = *part else { continue };
             let access = access.get(i).copied().unwrap_or(Access::Unknown);
-            if access == Access::Read && !self.memory.place(place).written(start, end) {
+            if access == Access::Read && self.data && !self.memory.place(place).written(start, end)
+            {
                 let message = format!(
                     "`{symbol}` reads `{}`, of which nothing has written a part",
                     self.memory.place(place).name

@@ -1,6 +1,7 @@
 //! Loads and stores through memrefs.
 
 use super::{Array, FindingKind, Index, Party, PlaceId, RunError, Slot, Span, Thread, Value};
+use crate::engine::program::Origin;
 use crate::engine::value::{Element, View};
 
 /// One element of a place.
@@ -57,17 +58,19 @@ impl Thread {
         &self,
         from: Slot,
         offsets: &[Index],
-        reset: bool,
+        origin: Origin,
         layout: u32,
     ) -> Option<View> {
         let Value::View(view) = self.get(from) else { return None };
         let old = self.program.layouts.get(view.layout as usize)?;
         let new = self.program.layouts.get(layout as usize)?;
-        let mut offset = if reset { 0 } else { view.offset };
+        let mut offset = if origin == Origin::Place { 0 } else { view.offset };
         for (i, &index) in offsets.iter().enumerate() {
-            // `reinterpret_cast` counts in elements of its one offset, `subview` in each dimension.
-            let stride = if reset { 1 } else { old.strides.get(i).copied().unwrap_or(1) };
-            let bytes = if reset { new.element.bytes() } else { old.element.bytes() } as i64;
+            let (stride, bytes) = match origin {
+                Origin::View => (old.strides.get(i).copied().unwrap_or(1), old.element.bytes()),
+                Origin::Element | Origin::Place => (1, new.element.bytes()),
+            };
+            let bytes = bytes as i64;
             let by = self.index(index)?.wrapping_mul(stride).wrapping_mul(bytes);
             offset = offset.wrapping_add(by);
         }

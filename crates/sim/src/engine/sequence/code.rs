@@ -1,9 +1,10 @@
 //! Operations of runtime sequences, ready to run.
 
+use super::{compose, registers};
 use crate::engine::compile::{Compiler, Result};
 use crate::engine::program::{Index, Instruction, Slot};
 use crate::netlist::{ChannelId, Direction, Entity, LockId, TileId};
-use crate::text::{Attribute, DesignError, Dimension, Op, Padding, Span, Symbol};
+use crate::text::{Attribute, Block, DesignError, Dimension, Op, Padding, Span, Symbol};
 
 /// An operation of a runtime sequence.
 #[derive(Debug, Clone)]
@@ -34,6 +35,34 @@ pub(in crate::engine) enum SequenceOp {
     SetLock {
         lock: LockId,
         value: i32,
+    },
+    /// Registers from an address of the array on.
+    Write {
+        address: u32,
+        values: Box<[u32]>,
+    },
+    /// Words of a buffer, from a byte of it on.
+    WriteBuffer {
+        buffer: u32,
+        offset: u32,
+        values: Box<[u32]>,
+    },
+    /// Some bits of a register; the address counts from a buffer if one is given.
+    WriteMasked {
+        address: u32,
+        value: u32,
+        mask: u32,
+        buffer: Option<u32>,
+    },
+    /// The address in a descriptor becomes that of a host buffer.
+    Patch {
+        address: u32,
+        argument: u32,
+        plus: u64,
+    },
+    /// Another design is put into the array.
+    Reconfigure {
+        device: u32,
     },
     /// What has no effect in the simulator.
     Nothing,
@@ -94,11 +123,12 @@ pub(in crate::engine) fn compile<'a>(c: &mut Compiler<'a>, op: &'a Op) -> Result
         "aiex.npu.sync" => sync(c, op)?,
         "aiex.dma_configure_task" => {
             let channel = channel_on(c, op, op.operands.first())?;
-            configure(c, op, channel, packet(op))?
+            configure(c, op, blocks(op), channel, packet(op))?
         }
         "aiex.dma_configure_task_for" => {
             let allocation = allocation(c, op, "alloc")?;
-            configure(c, op, allocation.channel, packet(op).or(allocation.packet))?
+            let packet = packet(op).or(allocation.packet);
+            configure(c, op, blocks(op), allocation.channel, packet)?
         }
         "aiex.dma_start_task" => SequenceOp::Start { task: c.operand(op, 0)? },
         "aiex.dma_await_task" => SequenceOp::Await { task: c.operand(op, 0)? },
@@ -115,14 +145,44 @@ pub(in crate::engine) fn compile<'a>(c: &mut Compiler<'a>, op: &'a Op) -> Result
             }
             _ => return Err(c.error(op, "`aiex.set_lock` wants an `aie.lock`", "")),
         },
-        "aiex.npu.preempt" | "aiex.npu.load_pdi" | "aiex.npu.nop" => SequenceOp::Nothing,
-        _ => return Ok(false),
+        "aiex.dma_start_bd_chain" => {
+            let Some((tile, arguments)) = op.operands.split_last() else {
+                return Err(c.error(op, "the chain is started on no tile", ""));
+            };
+            let channel = channel_on(c, op, Some(tile))?;
+            return compose::chain(c, op, arguments, channel, None).map(|()| true);
+        }
+        "aiex.dma_start_bd_chain_for" => {
+            let allocation = allocation(c, op, "alloc")?;
+            let (channel, packet) = (allocation.channel, allocation.packet);
+            return compose::chain(c, op, &op.operands, channel, packet).map(|()| true);
+        }
+        "aiex.configure" => return compose::reconfigure(c, op).map(|()| true),
+        "aiex.npu.load_pdi" if compose::device(op).is_some() => {
+            return compose::reconfigure(c, op).map(|()| true);
+        }
+        "aiex.run" => return compose::run(c, op).map(|()| true),
+        // Traces are configured by registers without effect here, however they are written.
+        "aiex.npu.preempt"
+        | "aiex.npu.load_pdi"
+        | "aie.trace.start_config"
+        | "aie.trace.host_config" => SequenceOp::Nothing,
+        _ => match registers::compile(c, op)? {
+            Some(operation) => operation,
+            None => return Ok(false),
+        },
     };
-    let Some(sequence) = &mut c.sequence else { return Ok(false) };
-    sequence.push(operation);
-    let at = sequence.len() as u32 - 1;
-    c.emit(op, Instruction::Sequence(at));
+    push(c, op, operation);
     Ok(true)
+}
+
+/// Adds an operation to the sequence.
+pub(super) fn push(c: &mut Compiler<'_>, op: &Op, operation: SequenceOp) {
+    if let Some(sequence) = &mut c.sequence {
+        sequence.push(operation);
+        let at = sequence.len() as u32 - 1;
+        c.emit(op, Instruction::Sequence(at));
+    }
 }
 
 fn allocation<'a>(c: &Compiler<'a>, op: &Op, name: &str) -> Result<&'a crate::netlist::Allocation> {
@@ -269,13 +329,18 @@ fn rtp(c: &Compiler<'_>, op: &Op) -> Result<SequenceOp> {
     Ok(SequenceOp::WriteRtp { buffer: buffer as u32, index, value })
 }
 
-fn configure<'a>(
+fn blocks(op: &Op) -> &[Block] {
+    op.regions.first().map_or(&[], |region| &region.blocks)
+}
+
+/// A task of descriptors, each in a block of its own.
+pub(super) fn configure<'a>(
     c: &mut Compiler<'a>,
     op: &'a Op,
+    blocks: &[Block],
     channel: ChannelId,
     packet_of_task: Option<(u32, u32)>,
 ) -> Result<SequenceOp> {
-    let blocks = op.regions.first().map_or(&[][..], |region| &region.blocks);
     // Blocks that only lead to the first descriptor are no descriptors.
     let holds = |at: usize| blocks[at].ops.iter().any(|op| op.name == "aie.dma_bd");
     let positions: Vec<Option<usize>> = (0..blocks.len())

@@ -8,6 +8,7 @@ use crate::engine::array::{Array, Event};
 use crate::engine::core::Thread;
 use crate::engine::dma::{DescriptorState, QueuedTask};
 use crate::engine::program::{Instruction, Slot};
+use crate::engine::registers::absolute;
 use crate::engine::value::{PlaceId, Value, View};
 use crate::engine::{FindingKind, RunError};
 use crate::netlist::{BufferId, ChannelId, Descriptor, DescriptorId, Memory, TileId, TileKind};
@@ -115,6 +116,40 @@ impl Array {
                 place.mark(start, start + 4, true);
                 Ok(Some(write))
             }
+            SequenceOp::Write { address, values } => {
+                self.write_words(*address, values, span)?;
+                Ok(Some(write))
+            }
+            SequenceOp::WriteBuffer { buffer, offset, values } => {
+                let tile = self.netlist.buffer(BufferId(*buffer)).tile;
+                let address = self.addresses.of(*buffer as usize).wrapping_add(*offset);
+                let address = self.address_in(tile, address);
+                self.write_words(address, values, span)?;
+                Ok(Some(write))
+            }
+            SequenceOp::WriteMasked { address, value, mask, buffer } => {
+                let address = match buffer {
+                    None => *address,
+                    Some(buffer) => {
+                        let tile = self.netlist.buffer(BufferId(*buffer)).tile;
+                        let start = self.addresses.of(*buffer as usize);
+                        self.address_in(tile, start.wrapping_add(*address))
+                    }
+                };
+                self.write_masked(address, *value, *mask, span)?;
+                Ok(Some(write))
+            }
+            SequenceOp::Patch { address, argument, plus } => {
+                self.patch(*address, *argument, *plus, span)?;
+                Ok(Some(write))
+            }
+            SequenceOp::Reconfigure { device } => {
+                let devices = Arc::clone(&self.devices);
+                if let Some(configuration) = devices.get(*device as usize) {
+                    self.configure(configuration);
+                }
+                Ok(Some(self.timing.reconfigure))
+            }
             SequenceOp::SetLock { lock, value } => {
                 self.set_lock(*lock, *value);
                 Ok(Some(write))
@@ -128,7 +163,7 @@ impl Array {
                 Ok(Some(2 * write))
             }
             SequenceOp::Configure(configure) => {
-                self.configure(configure)?;
+                self.configure_task(configure)?;
                 Ok(Some(2 * write))
             }
             SequenceOp::Start { task } => {
@@ -164,6 +199,12 @@ impl Array {
                 Ok(Some(0))
             }
         }
+    }
+
+    /// The address in the array of a byte of a tile.
+    fn address_in(&self, tile: TileId, offset: u32) -> u32 {
+        let tile = self.netlist.tile(tile);
+        absolute(tile.column, tile.row, offset)
     }
 
     /// Takes a token of each channel; those that have none are waited for.
@@ -236,20 +277,26 @@ impl Array {
 
     fn memory_of(&self, place: PlaceId, tile: TileId, span: Span) -> Result<Memory, RunError> {
         let kind = self.netlist.tiles[tile.index()].kind;
-        match (self.is_host(place), kind) {
-            (true, TileKind::Shim) => Ok(Memory::Argument(place.0 - self.host)),
-            (false, TileKind::Memtile | TileKind::Core)
+        match (place.argument(), kind) {
+            (Some(argument), TileKind::Shim) => Ok(Memory::Argument(argument)),
+            (None, TileKind::Memtile | TileKind::Core)
                 if (place.0 as usize) < self.netlist.buffers.len() =>
             {
                 Ok(Memory::Buffer(BufferId(place.0)))
             }
-            (true, _) => Err(self.error(span, "only shims reach host memory")),
-            (false, _) => Err(self.error(span, "a shim only reaches host memory")),
+            (Some(_), _) => Err(self.error(span, "only shims reach host memory")),
+            (None, _) => Err(self.error(span, "a shim only reaches host memory")),
         }
     }
 
-    /// Writes a descriptor into its register; the index by which tasks refer to it.
+    /// Writes a descriptor into its registers; the index by which tasks refer to it.
     fn write_descriptor(&mut self, descriptor: Descriptor) -> usize {
+        self.written.remove(&(descriptor.tile, descriptor.number));
+        self.replace(descriptor)
+    }
+
+    /// A descriptor in the place of the one of its number.
+    pub(in crate::engine) fn replace(&mut self, descriptor: Descriptor) -> usize {
         let key = (descriptor.tile, descriptor.number);
         let span = descriptor.span;
         let state = DescriptorState::new(Arc::new(descriptor));
@@ -350,15 +397,16 @@ impl Array {
         Ok(())
     }
 
-    fn configure(&mut self, configure: &Configure) -> Result<(), RunError> {
+    fn configure_task(&mut self, configure: &Configure) -> Result<(), RunError> {
         let tile = self.netlist.channels[configure.channel.index()].tile;
         let numbers = self.numbers(tile, configure)?;
         // The registers are written from the last to the first, so that each knows its next.
         let mut indices: Vec<usize> = Vec::with_capacity(numbers.len());
         for (transfer, &number) in configure.transfers.iter().zip(&numbers) {
             let descriptor = self.transfer(tile, number, transfer)?;
-            self.check_host_if_argument(&descriptor, configure.runs)?;
-            indices.push(self.write_descriptor(descriptor));
+            let index = self.write_descriptor(descriptor);
+            self.check_host_if_argument(configure.channel, index, configure.runs)?;
+            indices.push(index);
         }
         for (at, transfer) in indices.iter().zip(&configure.transfers) {
             let next = transfer.next.and_then(|next| indices.get(next));
@@ -385,10 +433,19 @@ impl Array {
         Ok(())
     }
 
-    fn check_host_if_argument(&self, descriptor: &Descriptor, runs: u32) -> Result<(), RunError> {
+    /// As [`Self::check_host`], for the descriptor of an index.
+    pub(in crate::engine) fn check_host_if_argument(
+        &self,
+        channel: ChannelId,
+        at: usize,
+        runs: u32,
+    ) -> Result<(), RunError> {
+        let descriptor = &self.descriptors[at].descriptor;
         match descriptor.memory {
+            Memory::Argument(_) if self.only_traces(channel) => Ok(()),
+            Memory::Argument(at) if self.memory.host.get(at as usize).is_none() => Ok(()),
             Memory::Argument(_) => self.check_host(descriptor, runs),
-            Memory::Buffer(_) => Ok(()),
+            Memory::Buffer(_) | Memory::Tile(_) => Ok(()),
         }
     }
 
@@ -477,7 +534,14 @@ impl Array {
     }
 
     /// Sends a task to its channel's queue.
-    fn start(&mut self, channel: ChannelId, first: usize, runs: u32, token: bool, span: Span) {
+    pub(in crate::engine) fn start(
+        &mut self,
+        channel: ChannelId,
+        first: usize,
+        runs: u32,
+        token: bool,
+        span: Span,
+    ) {
         let waiting = self.channels[channel.index()].outstanding();
         if waiting >= TASK_QUEUE {
             let message = format!(

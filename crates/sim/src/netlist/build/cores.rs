@@ -27,6 +27,7 @@ impl Builder<'_> {
             }
             let stack: u32 = self.optional(op, "stack_size")?.unwrap_or(STACK);
             self.reserved.insert(tile, stack.into());
+            self.net.stacks.insert(tile, stack.into());
             if op.flag("dynamic_objfifo_lowering") {
                 self.dynamic.insert(tile);
             }

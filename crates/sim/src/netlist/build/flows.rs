@@ -76,6 +76,21 @@ impl Builder<'_> {
             return Ok(());
         }
         for source in sources.into_iter().flatten() {
+            // Flows of one source and id are one.
+            let known = self
+                .net
+                .flows
+                .iter_mut()
+                .find(|flow| flow.source == source && flow.packet == Some(id));
+            if let Some(flow) = known {
+                for port in &destinations {
+                    if !flow.destinations.contains(port) {
+                        flow.destinations.push(*port);
+                    }
+                }
+                flow.keep_header |= op.flag("keep_pkt_header");
+                continue;
+            }
             self.net.flows.push(Flow {
                 source,
                 destinations: destinations.clone(),

@@ -117,6 +117,7 @@ impl<'m> Builder<'m> {
             chains: BTreeMap::new(),
             sequences: Vec::new(),
             entities: BTreeMap::new(),
+            stacks: BTreeMap::new(),
             warnings: Vec::new(),
         };
         let body = op.regions.first().map_or(&[][..], |region| entry(region));
