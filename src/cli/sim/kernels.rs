@@ -71,7 +71,7 @@ fn sources(files: &[&PathBuf], include: &[PathBuf]) -> Result<Sources, CliError>
     for path in files {
         let text = std::fs::read_to_string(path)
             .map_err(|source| CliError::Read { path: (*path).clone(), source })?;
-        sources.file(path.display().to_string(), text);
+        sources.foreign(path.display().to_string(), &text);
         // What it includes with quotes lies beside it.
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = std::path::absolute(folder.unwrap_or(Path::new(".")))

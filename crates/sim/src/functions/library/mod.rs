@@ -51,6 +51,9 @@ pub use declaration::{Declaration, Parameter};
 pub use error::LibraryError;
 use loaded::{Call, Loaded};
 
+/// The header with stand-ins for what the cores' compilers have built in.
+const BUILTIN: &str = "tilewright_builtin.h";
+
 /// Kernel sources and what they include.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
@@ -69,6 +72,18 @@ impl Sources {
     pub fn file(&mut self, name: impl Into<String>, text: impl Into<String>) -> &mut Self {
         self.files.push((name.into(), text.into()));
         self
+    }
+
+    /// Adds a source that was written for the cores' compilers, with stand-ins for what these have
+    /// built in. Messages name the file as it is named here.
+    pub fn foreign(&mut self, name: impl Into<String>, text: &str) -> &mut Self {
+        let name = name.into();
+        let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
+        let text = format!("#include \"{BUILTIN}\"\n#line 1 \"{quoted}\"\n{text}");
+        if !self.headers.iter().any(|(path, _)| path == BUILTIN) {
+            self.header(BUILTIN, include_str!("builtin.h"));
+        }
+        self.file(name, text)
     }
 
     /// Adds a header by the path that it is included with.

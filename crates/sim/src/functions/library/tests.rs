@@ -225,6 +225,30 @@ fn a_function_that_is_not_there_is_missing_and_a_source_that_is_wrong_is_shown()
 }
 
 #[test]
+fn kernels_for_the_compilers_of_cores_are_taken_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"
+        extern "C" int f(int n) {
+          event0();
+          int sum = 0;
+          for (int i = 0; i < n; i++) chess_prepare_for_pipelining chess_loop_range(4, ) sum += i;
+          event1();
+          return sum;
+        }
+    "#;
+    let declarations = [declaration("f", &[integer(32)], Some(integer(32)))];
+    let mut sources = Sources::new();
+    sources.foreign("some/where.cc", text);
+    let library = Library::compile(&sources, &declarations, Some(folder.path())).unwrap();
+    let returned = call(&library, "f", &mut [Argument::Scalar(Scalar::Integer(5))]).unwrap();
+    assert_eq!(returned.value, Some(Scalar::Integer(10)));
+    let mut sources = Sources::new();
+    sources.foreign("some/where.cc", "\nint f() { return nothing; }");
+    let error = Library::compile(&sources, &declarations, Some(folder.path())).unwrap_err();
+    assert!(error.to_string().contains("some/where.cc:2:"), "{error}");
+}
+
+#[test]
 fn a_library_of_ones_own_is_opened() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("own.so");
