@@ -6,6 +6,7 @@
 
 mod packets;
 mod registers;
+mod robustness;
 mod sequences;
 
 use std::sync::Arc;

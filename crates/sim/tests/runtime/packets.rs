@@ -146,3 +146,8 @@ fn trace_buffers_stay_empty() {
     let packets = [header(0, 1, 0x1004), 70].repeat(4);
     assert_eq!(last(&design, vec![packets, vec![-3; 5]]), [-3; 5]);
 }
+
+pub(crate) fn seeds() -> Vec<String> {
+    let headers = fan("{keep_pkt_header = true}", ", <pkt_type = 0, pkt_id = ID>");
+    vec![CONTROL.to_owned(), headers.replace("COUNT", "8"), fan("", "").replace("COUNT", "7")]
+}

@@ -174,3 +174,7 @@ fn what_is_not_simulated_is_refused_by_address_and_tile() {
     );
     assert!(tile.contains("tile (9, 0), which is none"), "{tile}");
 }
+
+pub(crate) fn seeds() -> Vec<String> {
+    vec![TRANSPOSE.to_owned(), CONSTANT.replace("MORE", "")]
+}

@@ -214,3 +214,58 @@ fn an_empty_cascade_hangs_by_name() {
     assert!(error.contains("core (1, 2): line 18 calls a function that waits"), "{error}");
     assert!(error.contains("core (1, 3): line 14 calls a function that waits"), "{error}");
 }
+
+pub(crate) fn seeds() -> Vec<String> {
+    let both = devices("aiex.configure @keep { } aiex.npu.load_pdi {device_ref = @give}");
+    vec![CHAIN.to_owned(), CASCADE.to_owned(), both, FIFOS.to_owned()]
+}
+
+/// Objectfifos through a memtile, for mutants.
+const FIFOS: &str = r#"module {
+  aie.device(npu1_1col) {
+    %shim = aie.tile(0, 0)
+    %mem = aie.tile(0, 1)
+    %tile = aie.tile(0, 2)
+    aie.objectfifo @in(%shim, {%mem}, 2 : i32) : !aie.objectfifo<memref<32xi8>>
+    aie.objectfifo @core(%mem dimensionsToStream [<size = 4, stride = 8>, <size = 2, stride = 4>, <size = 4, stride = 1>], {%tile}, 2 : i32) {padDimensions = #aie<bd_pad_layout_array[<const_pad_before = 1, const_pad_after = 0>, <const_pad_before = 0, const_pad_after = 0>, <const_pad_before = 0, const_pad_after = 4>]>} : !aie.objectfifo<memref<80xi8>>
+    aie.objectfifo.link [@in] -> [@core]([] [])
+    aie.objectfifo @out(%tile, {%shim}, 2 : i32) {repeat_count = 2 : i32} : !aie.objectfifo<memref<80xi8>>
+    %program = aie.core(%tile) {
+      %c0 = arith.constant 0 : index
+      %c1 = arith.constant 1 : index
+      %c80 = arith.constant 80 : index
+      scf.for %n = %c0 to %c80 step %c1 {
+        %i = aie.objectfifo.acquire @core(Consume, 1) : !aie.objectfifosubview<memref<80xi8>>
+        %x = aie.objectfifo.subview.access %i[0] : !aie.objectfifosubview<memref<80xi8>> -> memref<80xi8>
+        %o = aie.objectfifo.acquire @out(Produce, 1) : !aie.objectfifosubview<memref<80xi8>>
+        %y = aie.objectfifo.subview.access %o[0] : !aie.objectfifosubview<memref<80xi8>> -> memref<80xi8>
+        scf.for %k = %c0 to %c80 step %c1 {
+          %v = memref.load %x[%k] : memref<80xi8>
+          %w = arith.muli %v, %v : i8
+          memref.store %w, %y[%k] : memref<80xi8>
+        }
+        aie.objectfifo.release @core(Consume, 1)
+        aie.objectfifo.release @out(Produce, 1)
+      }
+      aie.end
+    }
+    aie.runtime_sequence @run(%a: memref<64xi8>, %c: memref<320xi8>) {
+      aiex.npu.dma_memcpy_nd(%c[0, 0, 0, 0][2, 2, 1, 80][160, 80, 80, 1]) {id = 0 : i64, metadata = @out} : memref<320xi8>
+      aiex.npu.dma_memcpy_nd(%a[0, 0, 0, 0][2, 1, 4, 8][32, 0, 8, 1]) {id = 1 : i64, metadata = @in} : memref<64xi8>
+      aiex.npu.dma_wait {symbol = @out}
+    }
+  }
+}
+"#;
+
+#[test]
+fn padded_objects_are_repeated() {
+    let mut buffers = vec![vec![0x0403_0201; 16], vec![0; 80]];
+    let run = simulate(FIFOS, Functions::new(), &mut buffers).unwrap();
+    assert_eq!(run.findings, []);
+    let mut object = vec![0; 4];
+    for _ in 0..8 {
+        object.extend([0x1009_0401, 0]);
+    }
+    assert_eq!(buffers[1], object.repeat(4));
+}
