@@ -8,7 +8,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tilewright::audio::{LogMel, WINDOW_SAMPLES};
-use tilewright::backend::cpu::{Cpu, Numeric, Scaling};
+use tilewright::backend::array::{Geometry, Operand};
+use tilewright::backend::cpu::{Cpu, Numeric, Output, Scaling};
 use tilewright::encoder::{self, Nobody};
 use tilewright::kernels::TABLE;
 use tilewright::weights::Weights;
@@ -54,5 +55,23 @@ fn the_second_window_needs_no_more_memory() {
         assert!(first > 1 << 20, "{first}: the count counts nothing");
         // What the thread pool needs to hand out work; a single buffer is a hundred times as large.
         assert!(second < 16 << 10, "{numeric:?}: {second} bytes");
+    }
+    packing_for_an_array_takes_none();
+}
+
+/// Not a test of its own: the count is that of all threads.
+fn packing_for_an_array_takes_none() {
+    let cpu = Cpu::new().unwrap();
+    for kernel in TABLE.kernels() {
+        let geometry = Geometry::new(kernel).unwrap();
+        let [mut a, _, c] = geometry.host_bytes().map(|bytes| vec![0; bytes]);
+        let activations = vec![0.5; kernel.shape.m * kernel.shape.k];
+        let mut out = vec![0.0; kernel.shape.m * kernel.shape.n];
+        let before = ALLOCATED.load(Ordering::Relaxed);
+        let operand = Operand::F32(&activations, Scaling::PerRow);
+        geometry.pack_activations(&cpu, operand, &mut a).unwrap();
+        geometry.unpack(&cpu, &c, Output::Add, &mut out).unwrap();
+        let bytes = ALLOCATED.load(Ordering::Relaxed) - before;
+        assert!(bytes < 16 << 10, "{} {}: {bytes} bytes", kernel.target.name(), kernel.op);
     }
 }

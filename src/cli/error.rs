@@ -7,6 +7,10 @@ use std::path::PathBuf;
 use tilewright::backend::array::ArrayError;
 use tilewright::backend::sim::SimError;
 use tilewright::encoder::EncoderError;
+use tilewright_codegen::problem::{Problem, Problems};
+use tilewright_sim::engine::RunError;
+use tilewright_sim::functions::LibraryError;
+use tilewright_sim::text::DesignError;
 
 use super::status::Status;
 
@@ -49,6 +53,26 @@ pub(crate) enum CliError {
     NoF32,
     /// The table has no target or op of this name.
     NotCompiled { what: &'static str, name: String, known: Vec<String> },
+    /// A file could not be read.
+    Read { path: PathBuf, source: io::Error },
+    /// A design cannot be simulated.
+    Design(DesignError),
+    /// A design did not run to its end.
+    Run(RunError),
+    /// Core functions could not be compiled or opened.
+    Library(LibraryError),
+    /// The core kernel beside a design could not be compiled.
+    Kernel(String, String),
+    /// A file does not hold what a host buffer does.
+    Contents { file: String, reason: String },
+    /// A design has several runtime sequences, or none, and none is named.
+    WhichSequence { known: Vec<String> },
+    /// A design has no such runtime sequence.
+    NoSequence { name: String, known: Vec<String> },
+    /// An argument of a runtime sequence is no buffer of known size.
+    NoBuffer { sequence: String, argument: usize },
+    /// The number of a host buffer that is not there.
+    BufferNumber { number: usize, buffers: usize },
     /// A target could not be simulated.
     Sim(SimError),
     /// No design could be planned, so there is nothing to write.
@@ -76,12 +100,26 @@ from! {
     Cpu(tilewright::backend::cpu::CpuError),
     Bins(tilewright::audio::UnsupportedBins),
     Sim(SimError),
+    Design(DesignError),
+    Library(LibraryError),
+}
+
+impl From<RunError> for CliError {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Text(error) => Self::Design(error),
+            other => Self::Run(other),
+        }
+    }
 }
 
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Self::Codegen(error @ tilewright_codegen::Error::Model(_)) = self {
             return write!(f, "{error}");
+        }
+        if let Self::Design(error) = self {
+            return write!(f, "{}", at_its_line(error));
         }
         write!(f, "error: ")?;
         match self {
@@ -112,6 +150,33 @@ impl fmt::Display for CliError {
                 let name = name.escape_debug();
                 write!(f, "no target `{name}` of precision {precision} is compiled in")?;
             }
+            Self::Read { path, source } => write!(f, "cannot read {}: {source}", path.display())?,
+            Self::Design(error) => write!(f, "{error}")?,
+            Self::Run(error) => write!(f, "{error}")?,
+            Self::Library(error) => write!(f, "{error}")?,
+            Self::Kernel(file, reason) => write!(f, "{file}: {reason}")?,
+            Self::Contents { file, reason } => write!(f, "{file}: {reason}")?,
+            Self::WhichSequence { known } if known.is_empty() => {
+                write!(f, "the design has no runtime sequence")?;
+            }
+            Self::WhichSequence { known } => {
+                write!(f, "the design has {} runtime sequences", known.len())?;
+            }
+            Self::NoSequence { name, .. } => {
+                write!(f, "the design has no runtime sequence `{}`", name.escape_debug())?;
+            }
+            Self::NoBuffer { sequence, argument } => {
+                write!(
+                    f,
+                    "argument {argument} of sequence `{sequence}` is no buffer of known size"
+                )?;
+            }
+            Self::BufferNumber { number, buffers } => {
+                write!(
+                    f,
+                    "there is no host buffer {number}: the sequences have {buffers} buffers"
+                )?;
+            }
             Self::NotCompiled { what, name, .. } => {
                 write!(f, "no {what} `{}` is compiled in", name.escape_debug())?;
             }
@@ -134,7 +199,9 @@ impl CliError {
             Self::Encoder(EncoderError::Array(ArrayError::Device(error))) => error.downcast_ref(),
             _ => None,
         };
-        if simulated.is_some_and(SimError::is_hang) { Status::Hang } else { Status::Failed }
+        let hangs = simulated.is_some_and(SimError::is_hang)
+            || matches!(self, Self::Run(RunError::Hang(_)));
+        if hangs { Status::Hang } else { Status::Failed }
     }
 
     fn help(&self) -> Option<String> {
@@ -152,7 +219,21 @@ impl CliError {
             | Self::Cpu(_)
             | Self::Bins(_)
             | Self::Sim(_)
+            | Self::Design(_)
+            | Self::Run(_)
+            | Self::Library(_)
+            | Self::Kernel(..)
+            | Self::Contents { .. }
+            | Self::NoBuffer { .. }
             | Self::Reference { .. } => None,
+            Self::Read { .. } => Some("name a file that you may read".to_owned()),
+            Self::WhichSequence { known } | Self::NoSequence { known, .. } => {
+                let names = known.join(", --sequence ");
+                (!known.is_empty()).then(|| format!("choose: --sequence {names}"))
+            }
+            Self::BufferNumber { .. } => {
+                Some("buffers are numbered from 0, those of the first sequence first".to_owned())
+            }
             Self::NoSuchTarget { known, .. } => {
                 Some(format!("the compiled targets are {}", known.join(", ")))
             }
@@ -177,6 +258,21 @@ impl CliError {
             Self::NoDesign => Some("give the target a fixed tile".to_owned()),
         }
     }
+}
+
+/// A mistake in a design as those in a model file are shown, with the line and a mark under it.
+fn at_its_line(error: &DesignError) -> String {
+    let span = error.span();
+    let problem = Problem {
+        message: error.message().to_owned(),
+        span: (span.start as usize, (span.end - span.start) as usize).into(),
+        label: "here".to_owned(),
+        help: error.help().to_owned(),
+    };
+    let text = Problems::new(error.text().name(), error.text().text(), vec![problem]);
+    let text = text.to_string();
+    let text = text.strip_suffix(" = help: ").unwrap_or(&text);
+    format!("error: {}", text.trim_end())
 }
 
 fn reading_help(kind: io::ErrorKind) -> &'static str {

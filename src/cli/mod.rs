@@ -10,6 +10,7 @@ mod error;
 mod output;
 mod plan;
 mod render;
+mod sim;
 mod status;
 mod table;
 mod verify;
@@ -42,13 +43,15 @@ Examples:
   tilewright plan
   tilewright plan --model models/whisper-small.toml --target npu2-i8 --svg array.svg
   tilewright render --out designs
-  tilewright verify --target npu1-i8";
+  tilewright verify --target npu1-i8
+  tilewright sim design.mlir --arg in.npy --arg-out 2=c.npy --kernel scale.cc";
 
 #[derive(Subcommand)]
 enum Command {
     Encode(encode::EncodeArgs),
     Plan(plan::PlanArgs),
     Render(render::RenderArgs),
+    Sim(sim::SimArgs),
     Verify(verify::VerifyArgs),
 }
 
@@ -80,6 +83,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Encode(args) => encode::run(&args).map(|()| Status::Done),
         Command::Plan(args) => plan::run(&args).map(|()| Status::Done),
         Command::Render(args) => render::run(&args).map(|()| Status::Done),
+        Command::Sim(args) => sim::run(&args),
         Command::Verify(args) => verify::run(&args),
     };
     let status = done.unwrap_or_else(|error| {

@@ -21,19 +21,24 @@ pub(crate) fn print(text: &str) -> Result<(), CliError> {
 /// Other than `tilewright_codegen::files`, which writes into folders of its own, it makes no folders
 /// and leaves links and devices what they are.
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), CliError> {
-    replace(path, text).map_err(|source| CliError::Write { path: path.to_owned(), source })
+    write_bytes(path, text.as_bytes())
 }
 
-fn replace(path: &Path, text: &str) -> io::Result<()> {
+/// The same for a file that is no text.
+pub(crate) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    replace(path, bytes).map_err(|source| CliError::Write { path: path.to_owned(), source })
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // A symbolic link stays one: its target is replaced.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     // A device or a pipe cannot be replaced, and a folder says so when it is written to.
     if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        return fs::write(&path, text);
+        return fs::write(&path, bytes);
     }
     let temporary = beside(&path)?;
     let written = File::create(&temporary)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .and_then(|mut file| file.write_all(bytes))
         .and_then(|()| fs::rename(&temporary, &path));
     if written.is_err() {
         // What went wrong first is what the user has to know.

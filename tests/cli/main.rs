@@ -6,6 +6,7 @@ mod bad_input;
 mod encode;
 mod plan;
 mod render;
+mod sim;
 mod svg;
 mod verify;
 

@@ -57,13 +57,16 @@ fn layers_are_those_of_the_cpu() {
             Precision::Bf16 => Numeric::Bf16,
         };
         let array = Array::new(Box::new(Sim::new(target).unwrap()), cpu);
-        let ours = encode(target, Matmuls::Array(array, Scaling::PerRow), cpu, 2);
-        let theirs = encode(target, numeric.into(), cpu, 2);
-        assert_eq!(ours.runs, 4 * 6 * 2, "a run for each matmul and window");
+        // Several windows make no difference between targets: the first shows that they work.
+        let windows = if by_precision.is_empty() { 2 } else { 1 };
+        let ours = encode(target, Matmuls::Array(array, Scaling::PerRow), cpu, windows);
+        let theirs = encode(target, numeric.into(), cpu, windows);
+        assert_eq!(ours.runs, 4 * 6 * windows as u32, "a run for each matmul and window");
         assert_eq!(ours.hidden.len(), theirs.hidden.len());
         for (i, (ours, theirs)) in ours.hidden.iter().zip(&theirs.hidden).enumerate() {
-            let half = ours.len() / 2;
-            assert!(ours[..half] == ours[half..], "the second window is the first");
+            let mut of_windows = ours.chunks(ours.len() / windows);
+            let first = of_windows.next();
+            assert!(of_windows.all(|next| Some(next) == first), "windows are alike");
             let distance = Distance::new(ours, theirs);
             eprintln!("{} hidden {i}: {distance:?}", target.name());
             let bound = match (i, target.precision) {
@@ -77,7 +80,14 @@ fn layers_are_those_of_the_cpu() {
         }
         // Tiles and columns change the order of nothing that is rounded.
         match by_precision.iter().find(|(precision, _)| *precision == target.precision) {
-            Some((_, other)) => assert!(other.hidden == ours.hidden, "devices differ"),
+            Some((_, other)) => {
+                let pairs = other.hidden.iter().zip(&ours.hidden);
+                assert!(pairs.clone().count() > 1, "there is something to compare");
+                for (other, ours) in pairs {
+                    let same = other.len().min(ours.len());
+                    assert!(other[..same] == ours[..same], "{} differs", target.name());
+                }
+            }
             None => by_precision.push((target.precision, ours)),
         }
     }

@@ -2,9 +2,12 @@
 
 use std::time::Instant;
 
-use tilewright::backend::sim::Verifier;
+use half::bf16;
+use tilewright::backend::sim::{SimBackend, Verifier};
 use tilewright::kernels::TABLE;
-use tilewright_kernel::{Device, KernelInfo, TargetInfo};
+use tilewright_kernel::{
+    ActivationsRef, Backend, Device, KernelInfo, Precision, Reference, TargetInfo, WeightsRef,
+};
 
 use crate::planned::targets;
 
@@ -67,7 +70,7 @@ fn check(target: &'static TargetInfo, kernels: &'static [KernelInfo]) {
     let mut verified = Vec::new();
     for kernel in kernels {
         let name = format!("{} {} {}", target.name(), kernel.op, kernel.shape);
-        let done = verifier.verify(kernel).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let done = verifier.verify(kernel).map_err(|error| format!("{name}: {error}")).unwrap();
         eprintln!(
             "{name}: {:.3} ulp, {:.1} µs, {:.1} %, {} {:.2}, {:?}",
             done.ulps,
@@ -105,4 +108,40 @@ fn every_kernel_of_a_small_model() {
 fn every_kernel_of_the_table_on_npu1() {
     let targets = TABLE.targets.iter().copied().zip(TABLE.kernels.iter().copied());
     check_all(targets.filter(|(target, _)| target.device == Device::Npu1));
+}
+
+/// As any backend, with operands that are narrow already: what the naive one computes.
+#[test]
+fn kernels_run_as_on_any_backend() {
+    for (target, kernels) in targets(SMALL).into_iter().filter(|(t, _)| t.device == Device::Npu1) {
+        let backend = SimBackend::new(target).unwrap();
+        let kernel = kernels.iter().find(|kernel| kernel.op == "plain").unwrap();
+        let shape = kernel.shape;
+        let number = |i: usize| (i * 37 % 11) as i8 - 5;
+        let (scales_a, scales_b) = (vec![0.5; shape.m], vec![2.0; shape.n]);
+        let bias = vec![9.0; shape.n];
+        let [narrow_a, narrow_b] = [shape.m * shape.k, shape.k * shape.n]
+            .map(|count| (0..count).map(number).collect::<Vec<i8>>());
+        let floats = |values: &[i8]| -> Vec<bf16> {
+            values.iter().map(|&x| bf16::from_f32(f32::from(x))).collect()
+        };
+        let (float_a, float_b) = (floats(&narrow_a), floats(&narrow_b));
+        let (a, b) = match target.precision {
+            Precision::I8 => (
+                ActivationsRef::I8 { values: &narrow_a, scales: &scales_a },
+                WeightsRef::I8 { values: &narrow_b, scales: &scales_b, bias: &bias },
+            ),
+            Precision::Bf16 => (
+                ActivationsRef::Bf16 { values: &float_a },
+                WeightsRef::Bf16 { values: &float_b, bias: &bias },
+            ),
+        };
+        let [mut ours, mut theirs] = [(); 2].map(|()| vec![bf16::ZERO; shape.m * shape.n]);
+        backend.run(kernel, a, b, &mut ours).unwrap();
+        Reference.run(kernel, a, b, &mut theirs).unwrap();
+        // Small integers: both are exact.
+        assert!(ours == theirs, "{}", target.name());
+        let error = backend.run(kernel, a, b, &mut ours[1..]).unwrap_err();
+        assert!(error.to_string().starts_with("C has "), "{error}");
+    }
 }

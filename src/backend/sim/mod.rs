@@ -135,7 +135,7 @@ impl Sim {
         let functions = gemm(&layout, Some(target.design.core_kernel), None)
             .map_err(|source| SimError::Kernel { target: target.name(), source })?;
         let configured = netlist(target).and_then(|netlist| {
-            Ok(Simulator::new(Arc::new(netlist), change(functions), Limits::default())?)
+            Simulator::new(Arc::new(netlist), change(functions), Limits::default())
         });
         let simulator =
             configured.map_err(|source| SimError::Design { target: target.name(), source })?;

@@ -9,7 +9,9 @@ use tilewright_codegen::plan::cost::{epilogue_cycles, matmul_cycles};
 use tilewright_codegen::render::RenderError;
 use tilewright_codegen::render::kernel::{HOST_HEADERS, kernel};
 
-use super::{Cycles, Declaration, Functions, Library, LibraryError, Parameter, Sources};
+use super::{
+    Access, Behaviour, Cycles, Declaration, Functions, Library, LibraryError, Parameter, Sources,
+};
 
 /// Why the core kernel of a layout could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -51,8 +53,8 @@ pub fn gemm(
     let library = Library::compile(&sources, &declarations(layout), cache)?;
     let Symbols { matmul, epilogue } = layout.symbols();
     let mut functions = Functions::new();
-    for (symbol, cycles) in [(matmul, matmul_model(layout)), (epilogue, epilogue_model(layout))] {
-        let function = library.function(&symbol, Some(cycles));
+    for (symbol, behaviour) in [(matmul, of_matmul(layout)), (epilogue, of_epilogue(layout))] {
+        let function = library.function(&symbol, behaviour);
         let missing = || GemmError::Missing { symbol: symbol.clone(), tile: layout.tile };
         functions.register(symbol.clone(), function.ok_or_else(missing)?);
     }
@@ -95,19 +97,27 @@ fn declarations(layout: &Layout) -> [Declaration; 2] {
 }
 
 /// The same for every K tile: the model does not tell the first from the others.
-fn matmul_model(layout: &Layout) -> Cycles {
+fn of_matmul(layout: &Layout) -> Behaviour {
     let cycles = matmul_cycles(layout).round() as u64;
-    Arc::new(move |_| cycles)
+    Behaviour {
+        cycles: Some(Arc::new(move |_| cycles)),
+        // A, B, sums: those of K tile 0 are written and not read.
+        access: vec![Access::Read, Access::Read, Access::Update],
+    }
 }
 
 /// By the epilogue, the last integer.
-fn epilogue_model(layout: &Layout) -> Cycles {
+fn of_epilogue(layout: &Layout) -> Behaviour {
     let cycles = Epilogue::ALL.map(|epilogue| epilogue_cycles(layout, epilogue).round() as u64);
-    Arc::new(move |integers| {
+    let cycles: Cycles = Arc::new(move |integers| {
         let code = integers.last().and_then(|&code| usize::try_from(code).ok());
         // The kernel takes every other code for the last.
         code.and_then(|code| cycles.get(code)).or(cycles.last()).copied().unwrap_or_default()
-    })
+    });
+    // Sums, parameters of A where it has some, parameters of B, C.
+    let inputs = if layout.a_has_parameters() { 3 } else { 2 };
+    let access = [vec![Access::Read; inputs], vec![Access::Write]].concat();
+    Behaviour { cycles: Some(cycles), access }
 }
 
 #[cfg(test)]

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use gemm::{GemmError, gemm, gemm_layout};
-pub use library::{Cycles, Declaration, Library, LibraryError, Parameter, Sources, default_folder};
+pub use library::{
+    Behaviour, Cycles, Declaration, Library, LibraryError, Parameter, Sources, default_folder,
+};
 pub use ports::{CorePorts, WithPorts};
 
 /// A scalar that a core program computes with.

@@ -99,6 +99,16 @@ impl DesignError {
         &self.0.help
     }
 
+    /// The place.
+    pub fn span(&self) -> Span {
+        self.0.span
+    }
+
+    /// The text that it is a place of.
+    pub fn text(&self) -> &Source {
+        &self.0.source
+    }
+
     /// Line, from 1.
     pub fn line(&self) -> usize {
         self.0.line

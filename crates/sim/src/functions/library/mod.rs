@@ -43,13 +43,16 @@ mod trampoline;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Argument, Function, Functions, Returned, Scalar};
+use super::{Access, Argument, Function, Functions, Returned, Scalar};
 use cache::Cache;
 pub use cache::default_folder;
 use compiler::Compiler;
 pub use declaration::{Declaration, Parameter};
 pub use error::LibraryError;
 use loaded::{Call, Loaded};
+
+/// The header with stand-ins for what the cores' compilers have built in.
+const BUILTIN: &str = "tilewright_builtin.h";
 
 /// Kernel sources and what they include.
 #[derive(Debug, Clone, Default)]
@@ -71,6 +74,18 @@ impl Sources {
         self
     }
 
+    /// Adds a source that was written for the cores' compilers, with stand-ins for what these have
+    /// built in. Messages name the file as it is named here.
+    pub fn foreign(&mut self, name: impl Into<String>, text: &str) -> &mut Self {
+        let name = name.into();
+        let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
+        let text = format!("#include \"{BUILTIN}\"\n#line 1 \"{quoted}\"\n{text}");
+        if !self.headers.iter().any(|(path, _)| path == BUILTIN) {
+            self.header(BUILTIN, include_str!("builtin.h"));
+        }
+        self.file(name, text)
+    }
+
     /// Adds a header by the path that it is included with.
     pub fn header(&mut self, path: impl Into<String>, text: impl Into<String>) -> &mut Self {
         self.headers.push((path.into(), text.into()));
@@ -86,6 +101,15 @@ impl Sources {
 
 /// Cycles that a call takes on a core, by its integer arguments in order.
 pub type Cycles = Arc<dyn Fn(&[i64]) -> u64 + Send + Sync>;
+
+/// What is known of a function besides its declaration.
+#[derive(Clone, Default)]
+pub struct Behaviour {
+    /// How long it takes; without, the simulator assumes a rate.
+    pub cycles: Option<Cycles>,
+    /// What it does with each argument, see [`Function::access`].
+    pub access: Vec<Access>,
+}
 
 /// Functions of a shared library, for core programs to call.
 #[derive(Debug)]
@@ -150,23 +174,22 @@ impl Library {
         &self.missing
     }
 
-    /// A function by its symbol, which takes as many cycles as `cycles` says; without, the simulator
-    /// assumes a rate.
-    pub fn function(&self, symbol: &str, cycles: Option<Cycles>) -> Option<Arc<dyn Function>> {
+    /// A function by its symbol.
+    pub fn function(&self, symbol: &str, behaviour: Behaviour) -> Option<Arc<dyn Function>> {
         let found = self.functions.iter().find(|(declaration, _)| declaration.symbol == symbol);
         let (declaration, call) = found?;
         Some(Arc::new(HostFunction {
             declaration: Arc::clone(declaration),
             call: *call,
-            cycles,
+            behaviour,
             loaded: Arc::clone(&self.loaded),
         }))
     }
 
-    /// Registers every function, each without a number of cycles.
+    /// Registers every function, with nothing more known of it than its declaration.
     pub fn register(&self, functions: &mut Functions) {
         for (declaration, _) in &self.functions {
-            if let Some(function) = self.function(&declaration.symbol, None) {
+            if let Some(function) = self.function(&declaration.symbol, Behaviour::default()) {
                 functions.register(declaration.symbol.clone(), function);
             }
         }
@@ -177,7 +200,7 @@ impl Library {
 struct HostFunction {
     declaration: Arc<Declaration>,
     call: Call,
-    cycles: Option<Cycles>,
+    behaviour: Behaviour,
     /// Keeps the code that `call` leads to.
     loaded: Arc<Loaded>,
 }
@@ -194,8 +217,12 @@ impl Function for HostFunction {
             self.declaration.result,
         );
         let integers = &passed.integers[..passed.integer_count];
-        let cycles = self.cycles.as_ref().map_or(0, |cycles| cycles(integers));
+        let cycles = self.behaviour.cycles.as_ref().map_or(0, |cycles| cycles(integers));
         Ok(Returned { cycles, value })
+    }
+
+    fn access(&self) -> &[Access] {
+        &self.behaviour.access
     }
 }
 

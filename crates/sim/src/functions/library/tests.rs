@@ -31,7 +31,7 @@ fn call(
     symbol: &str,
     arguments: &mut [Argument<'_>],
 ) -> Result<Returned, String> {
-    library.function(symbol, None).unwrap().call(arguments)
+    library.function(symbol, Behaviour::default()).unwrap().call(arguments)
 }
 
 /// Bytes on a multiple of 64.
@@ -133,8 +133,11 @@ fn cycles_are_what_the_caller_says_of_the_integers() {
     let declarations = [declaration("f", &[integer(32), integer(32)], None)];
     let library = compile("extern \"C\" void f(int, int) {}", &declarations, folder.path());
     let cycles: Cycles = Arc::new(|integers| (integers[0] * 10 + integers[1]) as u64);
-    let function = library.function("f", Some(cycles)).unwrap();
+    let function = library
+        .function("f", Behaviour { cycles: Some(cycles), access: vec![Access::Unknown] })
+        .unwrap();
     let scalar = |value| Argument::Scalar(Scalar::Integer(value));
+    assert_eq!(function.access(), [Access::Unknown]);
     let returned = function.call(&mut [scalar(4), scalar(2)]).unwrap();
     assert_eq!(returned, Returned { cycles: 42, value: None });
 }
@@ -205,7 +208,7 @@ fn a_function_that_is_not_there_is_missing_and_a_source_that_is_wrong_is_shown()
     let declarations = [declaration("f", &[], None), declaration("g", &[], None)];
     let library = compile("extern \"C\" void f() {} void g() {}", &declarations, folder.path());
     assert_eq!(library.missing(), ["g"]);
-    assert!(library.function("g", None).is_none());
+    assert!(library.function("g", Behaviour::default()).is_none());
     let mut functions = Functions::new();
     library.register(&mut functions);
     assert_eq!(functions.symbols().collect::<Vec<_>>(), ["f"]);
@@ -219,6 +222,30 @@ fn a_function_that_is_not_there_is_missing_and_a_source_that_is_wrong_is_shown()
     sources.file("f.cc", "extern \"C\" void h();\nextern \"C\" void f() { h(); }");
     let error = Library::compile(&sources, &declarations, Some(folder.path())).unwrap_err();
     assert!(error.to_string().contains('h'), "{error}");
+}
+
+#[test]
+fn kernels_for_the_compilers_of_cores_are_taken_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"
+        extern "C" int f(int n) {
+          event0();
+          int sum = 0;
+          for (int i = 0; i < n; i++) chess_prepare_for_pipelining chess_loop_range(4, ) sum += i;
+          event1();
+          return sum;
+        }
+    "#;
+    let declarations = [declaration("f", &[integer(32)], Some(integer(32)))];
+    let mut sources = Sources::new();
+    sources.foreign("some/where.cc", text);
+    let library = Library::compile(&sources, &declarations, Some(folder.path())).unwrap();
+    let returned = call(&library, "f", &mut [Argument::Scalar(Scalar::Integer(5))]).unwrap();
+    assert_eq!(returned.value, Some(Scalar::Integer(10)));
+    let mut sources = Sources::new();
+    sources.foreign("some/where.cc", "\nint f() { return nothing; }");
+    let error = Library::compile(&sources, &declarations, Some(folder.path())).unwrap_err();
+    assert!(error.to_string().contains("some/where.cc:2:"), "{error}");
 }
 
 #[test]
