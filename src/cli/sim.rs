@@ -113,7 +113,7 @@ Exit status:
 JSON:
   { design, device, sequences: [
     { name, cycles, us, findings: [{ kind, line, column, message }],
-      stats: { cores: [{ name, busy, waiting }], channels: [{ name, bytes, busy }], dram_bytes } } ],
+      stats: { cores: [{ name, busy, waiting }], channels: [{ name, bytes, busy }], dram_bytes, dram_busy } } ],
     expected: [{ buffer, right, different, elements, first, got, expected, largest }],
     warnings: [{ line, column, message }] }
   stats are null unless asked for; us and busy hold for the simulated device.";

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use half::bf16;
-use tilewright_codegen::device::{self, costs};
+use tilewright_codegen::device;
 use tilewright_kernel::{KernelInfo, Precision, Shape, TargetInfo};
 use tilewright_sim::engine::{Run, Stats};
 use tilewright_sim::functions::{Access, Argument, Function, Functions, Returned};
@@ -162,7 +162,7 @@ impl Verifier {
         let run = self.run(&geometry, &operands, &weights, Mode::Real)?;
         let mut results = vec![bf16::ZERO; kernel.shape.m * n];
         geometry.unpack_narrow(self.sim.output(), &mut results)?;
-        let (bound, busy) = bound(kernel, &run);
+        let (bound, busy) = bound(&run);
         Ok(Verified {
             kernel,
             wrong_sums,
@@ -296,8 +296,8 @@ fn utilisation(kernel: &KernelInfo, cycles: u64) -> f64 {
 }
 
 /// What was busiest in a run, and how busy.
-fn bound(kernel: &KernelInfo, run: &Run) -> (&'static str, f64) {
-    let Stats { cores, channels, dram_bytes, .. } = &run.stats;
+fn bound(run: &Run) -> (&'static str, f64) {
+    let Stats { cores, channels, dram_busy, .. } = &run.stats;
     let compute = cores.iter().map(|core| core.busy).fold(0.0, f64::max);
     // A stream moves four bytes a cycle.
     let full = 4.0 * run.cycles.max(1) as f64;
@@ -306,14 +306,12 @@ fn bound(kernel: &KernelInfo, run: &Run) -> (&'static str, f64) {
         let own = channels.iter().filter(|channel| channel.name.contains(&fifo));
         own.map(|channel| channel.bytes as f64 / full).fold(0.0, f64::max)
     };
-    let dram = *dram_bytes as f64
-        / (costs(kernel.target.device).dram_bytes_per_us * run.microseconds.max(1e-9));
     let candidates = [
         ("compute", compute),
         ("A stream", stream("A")),
         ("B stream", stream("B")),
         ("C stream", stream("C")),
-        ("DRAM", dram),
+        ("DRAM", *dram_busy),
     ];
     candidates.into_iter().max_by(|x, y| x.1.total_cmp(&y.1)).unwrap_or(candidates[0])
 }

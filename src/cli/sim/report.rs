@@ -237,5 +237,9 @@ fn stats_text(stats: &Stats) -> String {
             .map(|one| [one.name.clone(), one.bytes.to_string(), percent(one.busy)])
             .collect(),
     };
-    format!("\n{cores}\n{channels}\nDRAM  {} bytes\n\n", stats.dram_bytes)
+    format!(
+        "\n{cores}\n{channels}\nDRAM  {} bytes, {:.0}% of its bandwidth\n\n",
+        stats.dram_bytes,
+        100.0 * stats.dram_busy
+    )
 }

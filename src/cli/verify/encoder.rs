@@ -8,8 +8,8 @@ use tilewright::backend::cpu::{Cpu, Numeric, Scaling};
 use tilewright::backend::sim::HostTimes;
 use tilewright::encoder::{self, Nobody, Profile};
 use tilewright::weights::Weights;
-use tilewright_codegen::plan::cost::CALL_FLOOR_US;
 use tilewright_kernel::{Device, Precision, TargetInfo};
+use tilewright_sim::engine::timing;
 
 use super::{Outcome, Row};
 use crate::cli::error::CliError;
@@ -23,7 +23,7 @@ pub(super) struct Prediction {
     pub(super) calls: usize,
     /// Simulated.
     pub(super) array_us: f64,
-    /// Measured by others, [`CALL_FLOOR_US`] each.
+    /// Measured by others, [`launch_us`](tilewright_sim::engine::Timing::launch_us) each.
     pub(super) launch_us: f64,
     /// Measured here.
     pub(super) packing_us: f64,
@@ -99,7 +99,7 @@ impl Prediction {
             Some(other) => other.host.clone(),
             None => host_parts(target, length, *cpu)?,
         };
-        let launch_us = calls as f64 * CALL_FLOOR_US;
+        let launch_us = calls as f64 * timing(target.device.into()).launch_us;
         for (part, us) in
             [("floor of calls", launch_us), ("packing", packing_us), ("unpacking", unpacking_us)]
         {

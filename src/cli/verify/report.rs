@@ -212,7 +212,14 @@ impl Prediction {
         let mut text = format!("{} on {}{at}, predicted:\n", self.model, self.target);
         for (what, us, source) in [
             ("on the array", self.array_us, format!("simulated, {} calls", self.calls)),
-            ("floor of calls", self.launch_us, "110 µs each, measured by others".to_owned()),
+            (
+                "floor of calls",
+                self.launch_us,
+                format!(
+                    "{:.0} µs each, measured by others",
+                    self.launch_us / self.calls.max(1) as f64
+                ),
+            ),
             ("packing", self.packing_us, "measured on this machine".to_owned()),
             ("unpacking", self.unpacking_us, "measured on this machine".to_owned()),
             (

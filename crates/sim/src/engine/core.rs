@@ -66,6 +66,8 @@ pub(super) struct CoreState {
     since: Cycle,
     /// Bytes that the core before has put into the cascade.
     pub(super) cascade: VecDeque<u8>,
+    /// Bytes that the running function puts into its own.
+    sending: Vec<u8>,
 }
 
 /// A core's place in an objectfifo.
@@ -322,6 +324,7 @@ impl CoreState {
             using: Vec::new(),
             since: 0,
             cascade: VecDeque::new(),
+            sending: Vec::new(),
         }
     }
 }
@@ -558,6 +561,7 @@ impl Array {
 
     /// The names of a function's buffers are no longer in use.
     fn end_call(&mut self, core: u32) {
+        self.deliver_cascade(core);
         for place in std::mem::take(&mut self.cores[core as usize].using) {
             self.memory.place_mut(place).end(Party::Core(core));
         }

@@ -242,6 +242,7 @@ impl Simulator {
         let at = self.compile(sequence)?;
         let netlist = Arc::clone(&self.netlist);
         let declared = &netlist.sequences[at];
+        let sequence = declared.name.as_str();
         self.check(sequence, &declared.arguments, arguments)?;
         let Some(compiled) = self.compiled.get(&at) else {
             return Err(RunError::Design(format!("sequence `{sequence}` is gone")));

@@ -7,4 +7,4 @@ mod registers;
 mod run;
 
 pub(super) use code::{SequenceOp, compile};
-pub(super) use run::Controller;
+pub(super) use run::{Controller, usable};

@@ -17,6 +17,8 @@ pub struct Stats {
     pub channels: Vec<ChannelStats>,
     /// Bytes between the array and DRAM.
     pub dram_bytes: u64,
+    /// What of DRAM's bandwidth these are, over the whole run.
+    pub dram_busy: f64,
 }
 
 /// One core in one run.
@@ -60,6 +62,8 @@ impl Array {
             cores: cores.collect(),
             channels: channels.collect(),
             dram_bytes: self.recorder.dram_bytes,
+            dram_busy: self.recorder.dram_bytes as f64
+                / (self.timing.dram_bytes * cycles.max(1) as f64),
         }
     }
 

@@ -11,6 +11,15 @@ pub enum Family {
     Npu2,
 }
 
+impl From<tilewright_kernel::Device> for Family {
+    fn from(device: tilewright_kernel::Device) -> Self {
+        match device {
+            tilewright_kernel::Device::Npu1 => Self::Npu1,
+            tilewright_kernel::Device::Npu2 => Self::Npu2,
+        }
+    }
+}
+
 /// A device as designs name it: `npu1`, `npu1_1col`, `npu2`, `npu2_4col`, …
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DeviceModel {

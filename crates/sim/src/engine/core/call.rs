@@ -76,7 +76,6 @@ impl Array {
         }
         let cycles = if cycles > 0 { cycles } else { bytes.div_ceil(self.timing.function_bytes) };
         let cycles = cycles.saturating_add(self.timing.call);
-        self.wake_cascade(core, cycles);
         Ok(Some(cycles))
     }
 
@@ -121,31 +120,27 @@ impl Array {
             }
             return None;
         }
-        if outgoing.is_empty() {
-            return Some((result, bytes));
+        if !outgoing.is_empty() && self.netlist.cores[core as usize].cascade_to.is_none() {
+            let message = "it puts into the cascade, which leads to no core".to_owned();
+            return Some((Err(message), bytes));
         }
-        let next = self.netlist.cores[core as usize].cascade_to;
-        let next = next.and_then(|to| self.netlist.cores.iter().position(|core| core.tile == to));
-        match next {
-            Some(next) => self.cores[next].cascade.extend(outgoing),
-            None => {
-                let message = "it puts into the cascade, which leads to no core".to_owned();
-                return Some((Err(message), bytes));
-            }
-        }
+        self.cores[core as usize].sending = outgoing;
         Some((result, bytes))
     }
 
-    /// The core after this one goes on when this one has put something into its cascade.
-    fn wake_cascade(&mut self, core: u32, cycles: u64) {
-        let Some(to) = self.netlist.cores[core as usize].cascade_to else { return };
-        let next = self.netlist.cores.iter().position(|core| core.tile == to);
-        if let Some(next) = next
-            && self.cores[next].waiting == Waiting::Cascade
-            && !self.cores[next].cascade.is_empty()
-        {
+    /// What a function has put into its cascade is there when it returns: the next core goes on.
+    pub(super) fn deliver_cascade(&mut self, core: u32) {
+        let sending = std::mem::take(&mut self.cores[core as usize].sending);
+        if sending.is_empty() {
+            return;
+        }
+        let to = self.netlist.cores[core as usize].cascade_to;
+        let next = self.netlist.cores.iter().position(|core| Some(core.tile) == to);
+        let Some(next) = next else { return };
+        self.cores[next].cascade.extend(sending);
+        if self.cores[next].waiting == Waiting::Cascade {
             self.cores[next].waiting = Waiting::Nothing;
-            self.at(self.now + cycles, Event::Core(next as u32));
+            self.at(self.now, Event::Core(next as u32));
         }
     }
 

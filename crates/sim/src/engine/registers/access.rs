@@ -327,6 +327,13 @@ impl Array {
             return Err(self.error(span, message));
         };
         let first = value & if kind == TileKind::Memtile { 0x3f } else { 0xf };
+        if !crate::engine::sequence::usable(kind, number, first) {
+            let message = format!(
+                "channel {number} of {} cannot use descriptor {first}",
+                self.tile_name(tile)
+            );
+            return Err(self.error(span, message));
+        }
         let (runs, token) = ((value >> 16 & 0xff) + 1, value >> 31 == 1);
         let first = self.commit(tile, first, span)?;
         self.check_host_if_argument(channel, first, runs)?;

@@ -453,6 +453,7 @@ impl Array {
     fn numbers(&mut self, tile: TileId, configure: &Configure) -> Result<Vec<u32>, RunError> {
         let kind = self.netlist.tiles[tile.index()].kind;
         let count = limits(kind).descriptors as u32;
+        let channel = self.netlist.channels[configure.channel.index()].number;
         let static_ones: Vec<u32> = self
             .netlist
             .descriptors
@@ -468,6 +469,13 @@ impl Array {
                     let message = format!("descriptor {number}: a {kind} has {count}");
                     return Err(self.error(transfer.span, message));
                 }
+                Some(number) if !usable(kind, channel, number) => {
+                    let message = format!(
+                        "channel {channel} cannot use descriptor {number}: on a memtile the first \
+                         half is for even channels, the second for odd ones"
+                    );
+                    return Err(self.error(transfer.span, message));
+                }
                 Some(number) if taken(&number) => {
                     let message = format!(
                         "descriptor {number} belongs to an earlier task: await or free that first"
@@ -476,7 +484,11 @@ impl Array {
                 }
                 Some(number) => number,
                 None => {
-                    let free = |number: &u32| !taken(number) && !static_ones.contains(number);
+                    let free = |number: &u32| {
+                        usable(kind, channel, *number)
+                            && !taken(number)
+                            && !static_ones.contains(number)
+                    };
                     let Some(number) = (0..count).find(free) else {
                         let message = format!(
                             "all {count} descriptors of {} are taken: await or free earlier tasks",
@@ -565,4 +577,10 @@ impl Array {
         let numbers = numbers.clone();
         self.controller.taken.retain(|&(t, number)| t != tile || !numbers.contains(&number));
     }
+}
+
+/// Whether a channel gets at a descriptor: those of memtiles at one half of them only.
+pub(in crate::engine) fn usable(kind: TileKind, channel: u32, number: u32) -> bool {
+    let half = limits(kind).descriptors as u32 / 2;
+    kind != TileKind::Memtile || (number < half) == channel.is_multiple_of(2)
 }
