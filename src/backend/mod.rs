@@ -1,7 +1,7 @@
 //! What runs kernels.
 //!
 //! [`cpu`] is the default, there on every machine. [`sim`] runs the matmuls on a simulated NPU;
-//! [`array`] is the host's side of that and of a real one.
+//! [`mod@array`] is the host's side of that and of a real one.
 
 pub mod array;
 pub mod cpu;
