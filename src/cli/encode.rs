@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use tilewright::audio::{self, AudioReader, HOP, LogMel, SAMPLE_RATE, Window, Workspace};
+use tilewright::backend::array::{Array, Spent};
 use tilewright::backend::cpu::{Cpu, Numeric, Scaling};
-use tilewright::encoder::{self, Encode, Nobody, Observer, Profile};
+use tilewright::backend::sim::Sim;
+use tilewright::encoder::{self, Encode, Matmuls, Nobody, Observer, Profile};
 use tilewright::features::{FeatureWriter, Format};
 use tilewright::kernels::TABLE;
 use tilewright::weights::Weights;
@@ -35,17 +37,23 @@ pub(crate) struct EncodeArgs {
     #[arg(long, value_name = "DIR|FILE|ID")]
     weights: Option<String>,
 
-    /// How to multiply
-    #[arg(long, value_enum, default_value_t = PrecisionArg::I8)]
-    precision: PrecisionArg,
+    /// How to multiply [default: i8, or the precision of --target]
+    #[arg(long, value_enum)]
+    precision: Option<PrecisionArg>,
 
     /// What activations share a scale in i8; per-tensor is for comparison, as it loses accuracy
     #[arg(long, value_enum, default_value_t = ScalingArg::PerRow)]
     scales: ScalingArg,
 
-    /// What to run on; auto takes the best that there is
+    /// What to run on; auto takes the best that there is. sim runs the matmuls on a simulated NPU,
+    /// all else on the CPU; it needs a C++ compiler
     #[arg(long, value_enum, default_value_t = BackendArg::Auto)]
     backend: BackendArg,
+
+    /// The compiled target whose array is simulated, like npu2-i8 [default: the first of the
+    /// precision]
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
 
     /// A shorter compiled context, in positions of 20 ms; windows are as long as it
     #[arg(long, value_name = "N")]
@@ -81,19 +89,23 @@ Examples:
   tilewright encode samples/speech.wav
   tilewright encode talk.mp3 --weights openai/whisper-base --out talk.safetensors
   tilewright encode samples/speech.wav --precision f32 --profile
+  tilewright encode samples/speech.wav --backend sim --target npu2-i8 --profile
 
 JSON:
   { audio, audio_seconds, windows, model, weights, backend, isa, precision, positions,
     shapes: [{ op, m, k, n, calls }], load_ms, mel_ms, encoder_ms, real_time_factor,
     peak_memory_bytes, checksum, out, tensor: [windows, positions, width],
-    profile: [{ operator, calls, ms, share }], comparison: [{ what, cosine, mean_abs, max_abs,
-    relative }] }
+    array: { target, simulated, runs, array_us, packing_us, unpacking_us },
+    profile: [{ operator, calls, ms, share, array: { … } }],
+    comparison: [{ what, cosine, mean_abs, max_abs, relative }] }
+  array is null on the CPU. array_us is the time of all runs on the array, predicted if simulated,
+  without the floor of a call; ms and encoder_ms then hold the time of the simulation itself.
   mel_ms and encoder_ms are totals over all windows. real_time_factor is the length of all windows
   over the time to encode them, spectrogram included. peak_memory_bytes is null where the system
   does not tell; profile and comparison are null unless asked for. checksum is the BLAKE3 of the
   features as little-endian f32.";
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum PrecisionArg {
     I8,
     Bf16,
@@ -106,10 +118,11 @@ enum ScalingArg {
     PerTensor,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum BackendArg {
     Auto,
     Cpu,
+    Sim,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -119,20 +132,30 @@ enum FormatArg {
 }
 
 impl EncodeArgs {
-    fn numeric(&self) -> Numeric {
-        let activations = match self.scales {
+    fn scaling(&self) -> Scaling {
+        match self.scales {
             ScalingArg::PerRow => Scaling::PerRow,
             ScalingArg::PerTensor => Scaling::PerTensor,
-        };
-        match self.precision {
-            PrecisionArg::I8 => Numeric::I8 { activations },
+        }
+    }
+
+    /// What was asked for, or what the named target has.
+    fn precision(&self) -> PrecisionArg {
+        let named = self.target.as_deref().unwrap_or_default();
+        let of_target = if named.ends_with("bf16") { PrecisionArg::Bf16 } else { PrecisionArg::I8 };
+        self.precision.unwrap_or(of_target)
+    }
+
+    fn numeric(&self) -> Numeric {
+        match self.precision() {
+            PrecisionArg::I8 => Numeric::I8 { activations: self.scaling() },
             PrecisionArg::Bf16 => Numeric::Bf16,
             PrecisionArg::F32 => Numeric::F32,
         }
     }
 
     fn precision_name(&self) -> &'static str {
-        match (self.precision, self.scales) {
+        match (self.precision(), self.scales) {
             (PrecisionArg::F32, _) => "f32",
             (PrecisionArg::Bf16, _) => "bf16",
             (PrecisionArg::I8, ScalingArg::PerRow) => "i8",
@@ -182,7 +205,7 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<(), CliError> {
         windows: done.tensor[0],
         model: target.model,
         weights: args.weights.clone().unwrap_or_else(|| "synthetic".to_owned()),
-        backend: "cpu",
+        backend: if args.backend == BackendArg::Sim { "sim" } else { "cpu" },
         isa: cpu.isa().to_string(),
         precision: args.precision_name(),
         positions: encoder.positions(),
@@ -195,7 +218,8 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<(), CliError> {
         checksum: done.checksum,
         out: args.out().display().to_string(),
         tensor: done.tensor,
-        profile: args.profile.then(|| report::profile(&done.profile)),
+        array: report::array(target, &done.profile),
+        profile: args.profile.then(|| report::profile(target, &done.profile)),
         comparison: done.comparison,
     };
     output::print(&if args.json { report.json()? } else { report.text() })
@@ -213,23 +237,39 @@ fn weights(args: &EncodeArgs) -> Result<Weights, CliError> {
     }
 }
 
-/// The compiled target of the precision whose sizes are those of the weights; of those that fit
-/// none, the first, whose error then names the sizes.
+/// The compiled target of the precision, and of the name if there is one, whose sizes are those of
+/// the weights; of those that fit none, the first, whose error then names the sizes.
 fn target(weights: &Weights, args: &EncodeArgs) -> Result<&'static TargetInfo, CliError> {
-    let precision = match args.precision {
+    let simulates = args.backend == BackendArg::Sim;
+    if args.target.is_some() && !simulates {
+        return Err(CliError::TargetOfNoArray);
+    }
+    let precision = match args.precision() {
         PrecisionArg::I8 => Some(Precision::I8),
         PrecisionArg::Bf16 => Some(Precision::Bf16),
+        PrecisionArg::F32 if simulates => return Err(CliError::NoF32),
         // The reference has no kernels of its own: it takes the shapes of any.
         PrecisionArg::F32 => None,
     };
-    let fits = |target: &&TargetInfo| precision.is_none_or(|p| p == target.precision);
+    let fits = |target: &&TargetInfo| {
+        precision.is_none_or(|p| p == target.precision)
+            && args.target.as_ref().is_none_or(|name| *name == target.name())
+    };
     let mut targets = TABLE.targets.iter().copied().filter(fits);
     let first = targets.clone().next();
     let same = |target: &&TargetInfo| {
         let wanted = weights.dimensions();
         wanted.is_some() && encoder::dimensions(target) == wanted
     };
-    targets.find(same).or(first).ok_or(CliError::NoTarget { precision: args.precision_name() })
+    targets.find(same).or(first).ok_or_else(|| match &args.target {
+        Some(name) => {
+            let mut known: Vec<String> = TABLE.targets.iter().map(|target| target.name()).collect();
+            known.sort();
+            known.dedup();
+            CliError::NoSuchTarget { name: name.clone(), precision: args.precision_name(), known }
+        }
+        None => CliError::NoTarget { precision: args.precision_name() },
+    })
 }
 
 fn load(
@@ -241,8 +281,13 @@ fn load(
     let lengths = TABLE.of(target.model, target.device, target.precision);
     let length = args.audio_ctx.or_else(|| lengths.filter_map(|kernel| kernel.length).max());
     let cache = weights.pack_cache()?;
-    let numeric = args.numeric();
-    Ok(encoder::load(target, length, cpu, numeric, weights, Some(&cache))?)
+    let matmuls = match args.backend {
+        BackendArg::Auto | BackendArg::Cpu => args.numeric().into(),
+        BackendArg::Sim => {
+            Matmuls::Array(Array::new(Box::new(Sim::new(target)?), cpu), args.scaling())
+        }
+    };
+    Ok(encoder::load(target, length, cpu, matmuls, weights, Some(&cache))?)
 }
 
 /// The work on one sound file.
@@ -364,6 +409,10 @@ struct Watch<'a> {
 impl Observer for Watch<'_> {
     fn operator(&mut self, name: &'static str, took: Duration) {
         self.profile.operator(name, took);
+    }
+
+    fn array(&mut self, name: &'static str, spent: &Spent) {
+        self.profile.array(name, spent);
     }
 
     fn hidden(&mut self, index: usize, values: &[f32]) {

@@ -4,6 +4,12 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use tilewright::backend::array::ArrayError;
+use tilewright::backend::sim::SimError;
+use tilewright::encoder::EncoderError;
+
+use super::status::Status;
+
 /// An error as the user reads it: what is wrong, where, and what would work.
 ///
 /// Mistakes in a model file come with their line and column and print as they are; everything else
@@ -26,7 +32,7 @@ pub(crate) enum CliError {
     /// The weights cannot be used.
     Weights(tilewright::weights::WeightsError),
     /// The encoder could not be loaded or run.
-    Encoder(tilewright::encoder::EncoderError),
+    Encoder(EncoderError),
     /// An instruction set was asked for that is not there.
     Cpu(tilewright::backend::cpu::CpuError),
     /// There is no spectrogram of so many bins.
@@ -35,6 +41,16 @@ pub(crate) enum CliError {
     Reference { file: String, reason: String },
     /// The table has no target of this precision.
     NoTarget { precision: &'static str },
+    /// The table has no target of this name and precision.
+    NoSuchTarget { name: String, precision: &'static str, known: Vec<String> },
+    /// `--target` without an array.
+    TargetOfNoArray,
+    /// f32 on an array.
+    NoF32,
+    /// The table has no target or op of this name.
+    NotCompiled { what: &'static str, name: String, known: Vec<String> },
+    /// A target could not be simulated.
+    Sim(SimError),
     /// No design could be planned, so there is nothing to write.
     NoDesign,
 }
@@ -56,9 +72,10 @@ from! {
     Codegen(tilewright_codegen::render::RenderError),
     Audio(tilewright::audio::AudioError),
     Weights(tilewright::weights::WeightsError),
-    Encoder(tilewright::encoder::EncoderError),
+    Encoder(EncoderError),
     Cpu(tilewright::backend::cpu::CpuError),
     Bins(tilewright::audio::UnsupportedBins),
+    Sim(SimError),
 }
 
 impl fmt::Display for CliError {
@@ -91,6 +108,18 @@ impl fmt::Display for CliError {
             Self::NoTarget { precision } => {
                 write!(f, "no target of precision {precision} is compiled in")?;
             }
+            Self::NoSuchTarget { name, precision, .. } => {
+                let name = name.escape_debug();
+                write!(f, "no target `{name}` of precision {precision} is compiled in")?;
+            }
+            Self::NotCompiled { what, name, .. } => {
+                write!(f, "no {what} `{}` is compiled in", name.escape_debug())?;
+            }
+            Self::TargetOfNoArray => {
+                write!(f, "--target names the array to simulate, and none is simulated")?;
+            }
+            Self::NoF32 => write!(f, "no NPU multiplies in f32")?,
+            Self::Sim(error) => write!(f, "{error}")?,
             Self::NoDesign => write!(f, "no target has a design, nothing was written")?,
         }
         self.help().map_or(Ok(()), |help| write!(f, "\n  = help: {help}"))
@@ -98,6 +127,16 @@ impl fmt::Display for CliError {
 }
 
 impl CliError {
+    /// What the command ends with.
+    pub(crate) fn status(&self) -> Status {
+        let simulated = match self {
+            Self::Sim(error) => Some(error),
+            Self::Encoder(EncoderError::Array(ArrayError::Device(error))) => error.downcast_ref(),
+            _ => None,
+        };
+        if simulated.is_some_and(SimError::is_hang) { Status::Hang } else { Status::Failed }
+    }
+
     fn help(&self) -> Option<String> {
         match self {
             Self::Codegen(tilewright_codegen::Error::File { action, source, .. }) => {
@@ -112,7 +151,16 @@ impl CliError {
             | Self::Encoder(_)
             | Self::Cpu(_)
             | Self::Bins(_)
+            | Self::Sim(_)
             | Self::Reference { .. } => None,
+            Self::NoSuchTarget { known, .. } => {
+                Some(format!("the compiled targets are {}", known.join(", ")))
+            }
+            Self::NotCompiled { what, known, .. } => {
+                Some(format!("the compiled {what}s are {}", known.join(", ")))
+            }
+            Self::TargetOfNoArray => Some("add --backend sim".to_owned()),
+            Self::NoF32 => Some("--precision i8 or bf16, or --backend cpu".to_owned()),
             Self::NoTarget { .. } => {
                 Some("add a [[target]] of it to model.toml and build again".to_owned())
             }

@@ -1,7 +1,8 @@
 //! The command line: one module per command.
 //!
 //! A command ends with status 0, with 1 when it could not do what it was asked to, or with 2 when
-//! it did not understand what it was asked. What went wrong is said on standard error, so that
+//! it did not understand what it was asked; those that simulate have some more, see
+//! [`status::Status`]. What went wrong is said on standard error, so that
 //! standard output holds results and nothing else.
 
 mod encode;
@@ -9,7 +10,9 @@ mod error;
 mod output;
 mod plan;
 mod render;
+mod status;
 mod table;
+mod verify;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -19,6 +22,7 @@ use clap::{Args, Parser, Subcommand};
 use tilewright_codegen::model::ModelFile;
 
 use error::CliError;
+use status::Status;
 
 /// The arguments; what the program is for stands in Cargo.toml.
 #[derive(Parser)]
@@ -37,13 +41,15 @@ Examples:
   tilewright encode samples/speech.wav
   tilewright plan
   tilewright plan --model models/whisper-small.toml --target npu2-i8 --svg array.svg
-  tilewright render --out designs";
+  tilewright render --out designs
+  tilewright verify --target npu1-i8";
 
 #[derive(Subcommand)]
 enum Command {
     Encode(encode::EncodeArgs),
     Plan(plan::PlanArgs),
     Render(render::RenderArgs),
+    Verify(verify::VerifyArgs),
 }
 
 /// Which model file to work on.
@@ -71,17 +77,16 @@ pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     listen(cli.verbose);
     let done = match cli.command {
-        Command::Encode(args) => encode::run(&args),
-        Command::Plan(args) => plan::run(&args),
-        Command::Render(args) => render::run(&args),
+        Command::Encode(args) => encode::run(&args).map(|()| Status::Done),
+        Command::Plan(args) => plan::run(&args).map(|()| Status::Done),
+        Command::Render(args) => render::run(&args).map(|()| Status::Done),
+        Command::Verify(args) => verify::run(&args),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&error.to_string());
-            ExitCode::FAILURE
-        }
-    }
+    let status = done.unwrap_or_else(|error| {
+        complain(&error.to_string());
+        error.status()
+    });
+    status.into()
 }
 
 /// Sends what libraries log to standard error: warnings always, more when asked.

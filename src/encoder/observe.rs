@@ -44,7 +44,7 @@ impl Profile {
     }
 
     /// Matmuls that ran on an array, and where their time went.
-    pub fn array(&self) -> &[(&'static str, Spent)] {
+    pub fn on_array(&self) -> &[(&'static str, Spent)] {
         &self.array
     }
 

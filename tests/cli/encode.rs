@@ -143,3 +143,79 @@ fn what_cannot_be_encoded_is_said_and_leaves_nothing() {
         assert_eq!(after, before, "{arguments:?}");
     }
 }
+
+/// The whole encoder through the simulated array: the same within what another order of rounding
+/// costs, and the array's time apart from the simulation's.
+#[test]
+fn the_simulated_array_encodes_what_the_cpu_does() {
+    let sandbox = Sandbox::new();
+    let common = ["--audio-ctx", "384", "--profile", "--format", "npy"];
+    let mut on_cpu = None;
+    for target in ["npu1-i8", "npu2-i8"] {
+        let file = sample();
+        let own = [&file, "--backend", "sim", "--target", target, "--out", "sim.npy"];
+        let report = json(&sandbox, &[&own[..], &common].concat());
+        assert_eq!(report["backend"], "sim");
+        assert_eq!(report["precision"], "i8");
+        assert_eq!(report["array"]["target"], target);
+        assert_eq!(report["array"]["simulated"], true);
+        // Two windows of 384 positions hold the sample.
+        assert_eq!(report["array"]["runs"], 24 * report["windows"].as_u64().expect("a number"));
+        let mut sum = 0.0;
+        for operator in report["profile"].as_array().expect("a list") {
+            sum += operator["array"]["array_us"].as_f64().unwrap_or_default();
+        }
+        let whole = report["array"]["array_us"].as_f64().expect("a number");
+        assert!((sum - whole).abs() < 1e-6 * whole, "{sum} {whole}");
+        assert!(whole > 100.0, "{whole}");
+
+        let cpu = on_cpu.get_or_insert_with(|| {
+            let arguments = [&[file.as_str(), "--out", "cpu.npy"], &common[..]].concat();
+            assert_eq!(json(&sandbox, &arguments)["array"], serde_json::Value::Null);
+            floats(&sandbox, "cpu.npy")
+        });
+        let simulated = floats(&sandbox, "sim.npy");
+        assert_eq!(cpu.len(), simulated.len());
+        let dot = |a: &[f32], b: &[f32]| -> f64 {
+            a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
+        };
+        let norms = dot(cpu, cpu).sqrt() * dot(&simulated, &simulated).sqrt();
+        let cosine = dot(cpu, &simulated) / norms;
+        assert!(cosine > 0.999, "{target}: {cosine}");
+    }
+}
+
+fn floats(sandbox: &Sandbox, name: &str) -> Vec<f32> {
+    let bytes = std::fs::read(sandbox.path(name)).expect("written");
+    let words = bytes[256..].as_chunks::<4>().0.iter();
+    words.map(|word| f32::from_le_bytes(*word)).collect()
+}
+
+#[test]
+fn an_array_that_is_not_there_is_an_error_that_says_what_is() {
+    let (sandbox, file) = (Sandbox::new(), sample());
+    for (arguments, words) in [
+        (&["--target", "npu1-i8"][..], ["none is simulated", "add --backend sim"]),
+        (&["--backend", "sim", "--precision", "f32"], ["multiplies in f32", "--precision i8"]),
+        (
+            &["--backend", "sim", "--target", "npu9-i8"],
+            ["no target `npu9-i8` of precision i8", "npu1-bf16, npu1-i8"],
+        ),
+        (
+            &["--backend", "sim", "--target", "npu1-i8", "--precision", "bf16"],
+            ["no target `npu1-i8` of precision bf16", "the compiled targets are"],
+        ),
+    ] {
+        let outcome = run(&sandbox, &[&[file.as_str()], arguments].concat());
+        assert_eq!(outcome.status, Some(1), "{arguments:?}");
+        for word in words {
+            assert!(outcome.stderr.contains(word), "{word}: {}", outcome.stderr);
+        }
+    }
+    let mut command = sandbox.command(&["encode", &file, "--backend", "sim"]);
+    command.env("TILEWRIGHT_CACHE_DIR", sandbox.path("cache")).env("CXX", "no-such-compiler");
+    let outcome = Outcome::of(&mut command);
+    assert_eq!(outcome.status, Some(1));
+    assert!(outcome.stderr.contains("there is no C++ compiler"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("CXX=no-such-compiler"), "{}", outcome.stderr);
+}

@@ -7,6 +7,7 @@ mod encode;
 mod plan;
 mod render;
 mod svg;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -3,5 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod encoder;
 mod planned;
 mod verified;

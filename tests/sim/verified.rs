@@ -87,17 +87,22 @@ fn check(target: &'static TargetInfo, kernels: &'static [KernelInfo]) {
     }
 }
 
+/// Targets at the same time: most of it is the compilation of their core kernels.
+fn check_all(targets: impl IntoIterator<Item = (&'static TargetInfo, &'static [KernelInfo])>) {
+    std::thread::scope(|scope| {
+        for (target, kernels) in targets {
+            scope.spawn(|| check(target, kernels));
+        }
+    });
+}
+
 #[test]
 fn every_kernel_of_a_small_model() {
-    for (target, kernels) in targets(SMALL) {
-        check(target, kernels);
-    }
+    check_all(targets(SMALL));
 }
 
 #[test]
 fn every_kernel_of_the_table_on_npu1() {
-    let targets = TABLE.targets.iter().zip(TABLE.kernels);
-    for (target, kernels) in targets.filter(|(target, _)| target.device == Device::Npu1) {
-        check(target, kernels);
-    }
+    let targets = TABLE.targets.iter().copied().zip(TABLE.kernels.iter().copied());
+    check_all(targets.filter(|(target, _)| target.device == Device::Npu1));
 }

@@ -24,15 +24,15 @@ const INI: &str = "[Debug]\nforce_driver_sync=true\n";
 /// by the loader's own option, which programs that this one starts do not inherit.
 const SCRIPT: &str = r#"
 set -e
-root=$1 loader=$2 libraries=$3
-shift 3
+root=$1 libraries=$2
+shift 2
 for node in null zero full random urandom tty; do
     if [ -e "/dev/$node" ]; then mount --bind "/dev/$node" "$root/dev/$node"; fi
 done
 mount --rbind /sys/devices/system "$root/sys/devices/system"
 mount --rbind "$root/dev" /dev
 mount --rbind "$root/sys" /sys
-exec "$loader" --preload "$root/preload.so" --library-path "$libraries" "$@"
+exec "$root/loader" --preload "$root/preload.so" --library-path "$libraries" "$@"
 "#;
 
 /// Why there can be no such machine here.
@@ -72,6 +72,9 @@ impl Machine {
         let folder = tempfile::Builder::new().prefix("tilewright-npu-").tempdir()?;
         let root = folder.path();
         fs::write(root.join("preload.so"), PRELOAD)?;
+        // XRT looks for its settings beside the program, which is the loader then; as root, and the
+        // namespace makes everybody root, it looks nowhere else.
+        fs::copy(xrt.loader(), root.join("loader"))?;
         fs::write(root.join("xrt.ini"), INI)?;
         node::sys(&root.join("sys"), device)?;
         let file = node::dev(&root.join("dev"))?;
@@ -84,9 +87,8 @@ impl Machine {
         let root = self.folder.path();
         let mut command = Command::new("unshare");
         command.args(["-Urm", "sh", "-c", SCRIPT, "sh"]);
-        command.arg(root).arg(self.xrt.loader()).arg(self.xrt.libraries()).arg(program);
+        command.arg(root).arg(self.xrt.libraries()).arg(program);
         command.env("TILEWRIGHT_FAKE_NPU", root.join("driver"));
-        command.env("XRT_INI_PATH", root.join("xrt.ini"));
         command
     }
 

@@ -48,7 +48,6 @@ struct Run {
     pdi: blake3::Hash,
     parts: Vec<Part>,
     buffers: Vec<Vec<u8>>,
-    number: u64,
     in_list: bool,
 }
 
@@ -153,7 +152,7 @@ impl Worker {
             _ => {}
         }
         let run = match self.prepare(shared, &state, job, registers) {
-            Ok(run) => Run { number, in_list, ..run },
+            Ok(run) => Run { in_list, ..run },
             Err(problem) => {
                 drop(state);
                 return failed(shared, problem);
@@ -203,7 +202,7 @@ impl Worker {
             parts.push(part);
             buffers.push(contents);
         }
-        Ok(Run { found: found.clone(), pdi, parts, buffers, number: 0, in_list: false })
+        Ok(Run { found: found.clone(), pdi, parts, buffers, in_list: false })
     }
 
     fn simulate(&mut self, shared: &Shared, job: Job, run: Run) -> End {
@@ -266,12 +265,15 @@ fn read(
 /// Results as a fault makes them. What a run changes are its results.
 fn spoil(fault: &Fault, sequence: &str, before: &[Vec<u8>], after: &mut [Vec<u8>]) {
     for (before, after) in before.iter().zip(after) {
-        let changed = || (0..before.len()).filter(|&i| before[i] != after[i]);
-        let (Some(first), Some(last)) = (changed().next(), changed().last()) else { continue };
+        let changed = |i: &usize| before[*i] != after[*i];
+        let (first, last) = ((0..before.len()).find(changed), (0..before.len()).rfind(changed));
+        let (Some(first), Some(last)) = (first, last) else { continue };
         match fault {
             Fault::Zeros(text) if sequence.contains(text) => after[first..=last].fill(0),
-            // The high byte of an element of 16 bits, in the middle.
-            Fault::Wrong(text) if sequence.contains(text) => after[(first + last) / 2 | 1] ^= 0x40,
+            // The high byte of the first element of 16 bits.
+            Fault::Wrong(text) if sequence.contains(text) => {
+                after.iter_mut().skip(first | 1).take(1).for_each(|byte| *byte ^= 0x40);
+            }
             _ => {}
         }
     }

@@ -42,7 +42,7 @@ use tilewright_sim::text::{self, Source};
 
 use crate::backend::array::{ArrayError, Device, DeviceTime, Geometry, Operand, WeightsId};
 use crate::backend::cpu::{Cpu, CpuError, SharedBytes};
-pub use verify::{Verified, Verifier};
+pub use verify::{HostTimes, Verified, Verifier, WrongSum};
 
 /// Why a target could not be simulated.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +80,13 @@ pub enum SimError {
     /// The processor that packs for the array.
     #[error(transparent)]
     Cpu(#[from] CpuError),
+}
+
+impl SimError {
+    /// Whether a kernel waits for something that never comes.
+    pub fn is_hang(&self) -> bool {
+        matches!(self, Self::Run { source: RunError::Hang(_), .. })
+    }
 }
 
 impl From<SimError> for ArrayError {

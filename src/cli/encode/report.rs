@@ -1,11 +1,13 @@
 //! What `encode` says about its work: to people, or as JSON.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use tilewright::backend::array::Spent;
 use tilewright::encoder::{Distance, Profile};
-use tilewright_kernel::KernelInfo;
+use tilewright_kernel::{KernelInfo, TargetInfo};
 
 use crate::cli::error::CliError;
 use crate::cli::table::{Align, Column, Table};
@@ -31,6 +33,7 @@ pub(super) struct Report {
     pub(super) checksum: String,
     pub(super) out: String,
     pub(super) tensor: [usize; 3],
+    pub(super) array: Option<OnArray>,
     pub(super) profile: Option<Vec<Operator>>,
     pub(super) comparison: Option<Vec<Compared>>,
 }
@@ -60,16 +63,68 @@ pub(super) struct Operator {
     calls: u64,
     ms: f64,
     share: f64,
+    array: Option<OnArray>,
 }
 
-pub(super) fn profile(profile: &Profile) -> Vec<Operator> {
+/// Where the time of matmuls on an array went.
+#[derive(Clone, Serialize)]
+pub(super) struct OnArray {
+    target: String,
+    simulated: bool,
+    runs: u32,
+    array_us: f64,
+    packing_us: f64,
+    unpacking_us: f64,
+}
+
+impl OnArray {
+    fn new(target: &TargetInfo, spent: &Spent) -> Self {
+        let microseconds = |time: Duration| time.as_secs_f64() * 1e6;
+        Self {
+            target: target.name(),
+            simulated: spent.device.simulated,
+            runs: spent.runs,
+            array_us: microseconds(spent.device.time),
+            packing_us: microseconds(spent.packing),
+            unpacking_us: microseconds(spent.unpacking),
+        }
+    }
+
+    fn text(&self) -> String {
+        let simulated = if self.simulated { " simulated" } else { "" };
+        format!(
+            "{}, {:.2} ms{simulated} in {} runs; here packing {:.2} ms, unpacking {:.2} ms",
+            self.target,
+            self.array_us / 1e3,
+            self.runs,
+            self.packing_us / 1e3,
+            self.unpacking_us / 1e3
+        )
+    }
+}
+
+/// All matmuls together; none if they ran on the CPU.
+pub(super) fn array(target: &TargetInfo, profile: &Profile) -> Option<OnArray> {
+    let mut all = profile.on_array().iter().map(|(_, spent)| *spent);
+    let first = all.next()?;
+    let sum = all.fold(first, |mut sum, spent| {
+        sum += spent;
+        sum
+    });
+    Some(OnArray::new(target, &sum))
+}
+
+pub(super) fn profile(target: &TargetInfo, profile: &Profile) -> Vec<Operator> {
     let total = profile.total().as_secs_f64();
     let mut operators: Vec<Operator> = profile
         .operators()
         .iter()
         .map(|&(operator, calls, time)| {
             let seconds = time.as_secs_f64();
-            Operator { operator, calls, ms: seconds * 1000.0, share: seconds / total }
+            let mut on_array = profile.on_array().iter();
+            let array = on_array.find(|(name, _)| *name == operator);
+            let array = array.map(|(_, spent)| OnArray::new(target, spent));
+            Operator { operator, calls, ms: seconds * 1000.0, share: seconds / total, array }
         })
         .collect();
     operators.sort_by(|a, b| b.ms.total_cmp(&a.ms));
@@ -157,8 +212,15 @@ impl Report {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{name:10}  {value}");
         }
+        if let Some(array) = &self.array {
+            let _ = writeln!(text, "{:10}  {}", "array", array.text());
+        }
         if let Some(profile) = &self.profile {
-            let _ = write!(text, "\n{}", profile_table(profile));
+            let table = match &self.array {
+                Some(_) => array_profile_table(profile).to_string(),
+                None => profile_table(profile).to_string(),
+            };
+            let _ = write!(text, "\n{table}");
         }
         if let Some(comparison) = &self.comparison {
             let _ = write!(text, "\n{}", comparison_table(comparison));
@@ -181,6 +243,34 @@ fn profile_table(operators: &[Operator]) -> Table<4> {
     let row = |o: &Operator| {
         let share = format!("{:.1}%", o.share * 100.0);
         [o.operator.to_owned(), o.calls.to_string(), format!("{:.2}", o.ms), share]
+    };
+    Table { columns, rows: operators.iter().map(row).collect() }
+}
+
+/// With what the array adds: the time on it, and on both sides of it.
+fn array_profile_table(operators: &[Operator]) -> Table<7> {
+    let columns = [
+        column("operator", Align::Left),
+        column("calls", Align::Right),
+        column("ms", Align::Right),
+        column("share", Align::Right),
+        Column { group: "µs", title: "array", align: Align::Right },
+        Column { group: "µs", title: "packing", align: Align::Right },
+        Column { group: "µs", title: "unpacking", align: Align::Right },
+    ];
+    let row = |o: &Operator| {
+        let time = |of: fn(&OnArray) -> f64| {
+            o.array.as_ref().map_or("-".to_owned(), |array| format!("{:.0}", of(array)))
+        };
+        [
+            o.operator.to_owned(),
+            o.calls.to_string(),
+            format!("{:.2}", o.ms),
+            format!("{:.1}%", o.share * 100.0),
+            time(|array| array.array_us),
+            time(|array| array.packing_us),
+            time(|array| array.unpacking_us),
+        ]
     };
     Table { columns, rows: operators.iter().map(row).collect() }
 }

@@ -55,6 +55,8 @@ pub(super) struct Waiter {
 const MAX_LOCK: i32 = tilewright_codegen::device::MAX_LOCK_VALUE as i32;
 /// Findings that are kept; what repeats is kept once.
 const MAX_FINDINGS: usize = 100;
+/// Steps of cores in which nothing else happens, after which they are taken to spin for ever.
+const QUIET_STEPS: u64 = 200_000_000;
 /// Steps between looks at the clock.
 const CLOCK_STEPS: u64 = 1 << 16;
 
@@ -86,6 +88,8 @@ pub(super) struct Array {
     pub(super) recorder: Recorder,
     pub(super) limits: Limits,
     pub(super) steps: u64,
+    /// Steps when data, a lock or the sequence last moved.
+    moved_at: u64,
     events: BinaryHeap<Reverse<(Cycle, u64, Event)>>,
     order: u64,
     begun: Instant,
@@ -132,6 +136,7 @@ impl Array {
             recorder: Recorder::default(),
             limits,
             steps: 0,
+            moved_at: 0,
             events: BinaryHeap::new(),
             order: 0,
             begun: Instant::now(),
@@ -143,6 +148,7 @@ impl Array {
     /// Starts counting against the limits.
     pub(super) fn begin(&mut self) {
         self.steps = 0;
+        self.moved_at = 0;
         self.clock_at = 0;
         self.begun = Instant::now();
     }
@@ -165,11 +171,17 @@ impl Array {
             self.count(1)?;
             match event {
                 Event::Core(core) => self.run_core(core)?,
-                Event::Arrived(flow) => self.arrived(flow)?,
+                Event::Arrived(flow) => {
+                    self.moved();
+                    self.arrived(flow)?;
+                }
                 Event::Dispatch(channel) => {
                     self.dispatched(ChannelId(channel));
                 }
-                Event::Controller => self.run_controller()?,
+                Event::Controller => {
+                    self.moved();
+                    self.run_controller()?;
+                }
             }
             self.settle()?;
         }
@@ -185,6 +197,10 @@ impl Array {
                 self.limits.steps, self.now
             )));
         }
+        if self.steps - self.moved_at > QUIET_STEPS {
+            let sequence = self.controller.name.clone();
+            return Err(RunError::Hang(self.hang_report(&sequence)));
+        }
         if let Some(limit) = self.limits.time
             && self.steps >= self.clock_at
         {
@@ -198,6 +214,11 @@ impl Array {
             }
         }
         Ok(())
+    }
+
+    /// Something else than a core's computation went on.
+    fn moved(&mut self) {
+        self.moved_at = self.steps;
     }
 
     /// Does everything that can be done now.
@@ -249,6 +270,7 @@ impl Array {
     /// Sets a lock.
     pub(super) fn set_lock(&mut self, lock: LockId, value: i32) {
         self.locks[lock.index()] = value;
+        self.moved();
         self.grant(lock, None);
     }
 

@@ -2,15 +2,16 @@
 
 mod affine;
 mod control;
+mod fifo;
 mod memory;
 mod scalar;
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::program::{Address, Index, Instruction, Program, Routine, Slot};
+use super::program::{Address, Instruction, Program, Routine, Slot};
 use super::sequence::SequenceOp;
 use super::value::{Element, Layout, PlaceId, Value, View};
-use crate::netlist::{Acquire, Core, Entity, FifoPort, Netlist};
+use crate::netlist::{Acquire, Core, Entity, Netlist};
 use crate::text::{DesignError, MemRef, Op, Region, Span, Symbol, Type, ValueId};
 
 /// Bytes that a program may allocate or hold as constants: more than any core has.
@@ -47,7 +48,13 @@ pub(super) struct Compiler<'a> {
     exits: Vec<Exit>,
     routines: BTreeMap<&'a str, u32>,
     globals: BTreeMap<&'a str, PlaceId>,
+    /// Where the operation that is compiled stands.
+    path: Vec<Step>,
+    fifos: fifo::Held,
 }
+
+/// A block, by its address, and a position in it.
+type Step = (usize, usize);
 
 pub(super) type Result<T> = std::result::Result<T, DesignError>;
 
@@ -69,6 +76,8 @@ impl<'a> Compiler<'a> {
             exits: Vec::new(),
             routines: BTreeMap::new(),
             globals: BTreeMap::new(),
+            path: Vec::new(),
+            fifos: fifo::Held::default(),
         }
     }
 
@@ -245,26 +254,33 @@ impl<'a> Compiler<'a> {
         self.program.push(op.span, instruction)
     }
 
-    /// Compiles all operations of a block, its terminator too.
+    /// Compiles the operations of a block, or the first ones.
     fn ops(&mut self, ops: &'a [Op]) -> Result<()> {
-        for op in ops {
-            if self.program.code.len() > MAX_CODE {
-                return Err(self.error(
-                    op,
-                    format!("the program has more than {MAX_CODE} instructions"),
-                    "a core holds 16 KB of them",
-                ));
-            }
-            self.op(op)?;
+        let block = ops.as_ptr() as usize;
+        ops.iter().enumerate().try_for_each(|(i, op)| self.op_at((block, i), op))
+    }
+
+    /// Compiles one operation at its place.
+    fn op_at(&mut self, step: Step, op: &'a Op) -> Result<()> {
+        if self.program.code.len() > MAX_CODE {
+            return Err(self.error(
+                op,
+                format!("the program has more than {MAX_CODE} instructions"),
+                "a core holds 16 KB of them",
+            ));
         }
-        Ok(())
+        self.path.push(step);
+        let result = self.op(op);
+        self.path.pop();
+        result
     }
 
     fn op(&mut self, op: &'a Op) -> Result<()> {
         let known = scalar::compile(self, op)?
             || memory::compile(self, op)?
             || control::compile(self, op)?
-            || affine::compile(self, op)?;
+            || affine::compile(self, op)?
+            || fifo::compile(self, op)?;
         if known {
             return Ok(());
         }
@@ -273,26 +289,6 @@ impl<'a> Compiler<'a> {
         }
         match op.name.as_str() {
             "aie.use_lock" => self.use_lock(op),
-            "aie.objectfifo.acquire" => {
-                let (end, count) = self.fifo(op)?;
-                let to = self.result(op)?;
-                self.emit(op, Instruction::FifoAcquire { to, end, count });
-                Ok(())
-            }
-            "aie.objectfifo.release" => {
-                let (end, count) = self.fifo(op)?;
-                self.emit(op, Instruction::FifoRelease { end, count });
-                Ok(())
-            }
-            "aie.objectfifo.subview.access" => {
-                let objects = self.operand(op, 0)?;
-                let index = Index::Static(op.integer("index").unwrap_or(0) as i64);
-                let Some(&result) = op.results.first() else { return Ok(()) };
-                let layout = self.layout(op, self.memref_of(op, result)?)?;
-                let to = self.define(result);
-                self.emit(op, Instruction::FifoObject { to, objects, index, layout });
-                Ok(())
-            }
             "aie.put_stream" => {
                 let (channel, value) = (self.operand(op, 0)?, self.operand(op, 1)?);
                 self.emit(op, Instruction::PutStream { channel, value });
@@ -349,44 +345,6 @@ impl<'a> Compiler<'a> {
         };
         self.emit(op, instruction);
         Ok(())
-    }
-
-    /// The end that an acquire or release names, and its number of objects.
-    fn fifo(&mut self, op: &Op) -> Result<(u32, u32)> {
-        let name = op.symbol("objFifo_name").map_or("", Symbol::leaf).to_owned();
-        let port = match op.integer("port") {
-            Some(0) => FifoPort::Produce,
-            _ => FifoPort::Consume,
-        };
-        let count = u32::try_from(op.integer("size").unwrap_or(1)).unwrap_or(0);
-        let key = (name, port);
-        let Some(end) = self.core.and_then(|core| core.ends.get(&key)) else {
-            let (name, port) = key;
-            let does = match port {
-                FifoPort::Produce => "producer",
-                FifoPort::Consume => "consumer",
-            };
-            return Err(self.error(
-                op,
-                format!("this core is no {does} of the objectfifo `{name}`"),
-                "name the core's tile in the objectfifo, or use the other port",
-            ));
-        };
-        if count == 0 || count as usize > end.buffers.len().max(1) {
-            return Err(self.error(
-                op,
-                format!("{count} objects of `{}`, which has {}", key.0, end.buffers.len()),
-                "acquire and release between one object and the depth",
-            ));
-        }
-        let at = match self.program.ends.iter().position(|known| *known == key) {
-            Some(at) => at,
-            None => {
-                self.program.ends.push(key);
-                self.program.ends.len() - 1
-            }
-        };
-        Ok((at as u32, count))
     }
 
     /// A place for this program alone.

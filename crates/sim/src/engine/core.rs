@@ -416,11 +416,10 @@ impl Array {
                 self.release(lock, count, span)?;
                 Ok(Step::Next)
             }
-            Instruction::FifoAcquire { to, end, count } => {
+            Instruction::FifoAcquire { to, end, more, .. } => {
                 let state = &self.cores[core as usize];
-                let EndState { end: fifo, held, cursor, .. } = &state.ends[end as usize];
-                let (more, start) = (count.saturating_sub(*held), *cursor as u32);
-                let (lock, times) = (fifo.acquire, fifo.times.max(1));
+                let EndState { end: fifo, cursor, .. } = &state.ends[end as usize];
+                let (start, lock, times) = (*cursor as u32, fifo.acquire, fifo.times.max(1));
                 if more > 0
                     && let Some(lock) = lock
                 {

@@ -26,8 +26,10 @@ impl Array {
     /// and all others that wait.
     pub(super) fn hang_report(&self, sequence: &str) -> String {
         let position = self.position(self.controller.span());
+        let spins = self.cores.iter().any(|core| core.waiting == Waiting::Nothing);
+        let what = if spins { "nothing but cores' loops" } else { "nothing" };
         let mut report = format!(
-            "{position}: hang: sequence `{sequence}` cannot go on, nothing moves after {} cycles",
+            "{position}: hang: sequence `{sequence}` cannot go on, {what} moves after {} cycles",
             self.now
         );
         let mut seen: BTreeMap<Node, usize> = BTreeMap::new();

@@ -166,6 +166,11 @@ impl Place {
         self.uses.iter().find(|old| clash(old, &new))
     }
 
+    /// Whether anybody uses it.
+    pub(super) fn in_use(&self) -> bool {
+        !self.uses.is_empty()
+    }
+
     /// Ends the uses of a party.
     pub(super) fn end(&mut self, party: Party) {
         self.uses.retain(|old| old.party != party);

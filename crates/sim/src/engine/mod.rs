@@ -280,7 +280,11 @@ impl Simulator {
         array.begin();
         array.findings.clear();
         array.recorder.begin(array.cores.len(), array.channels.len());
-        array.controller = Controller::new(thread, compiled.ops.clone());
+        array.controller = Controller::new(sequence, thread, compiled.ops.clone());
+        for channel in &mut array.channels {
+            // Tokens of an earlier sequence, which it did not wait for, are nothing to this one.
+            channel.tokens = 0;
+        }
         let start = array.now;
         array.at(start, Event::Controller);
         if !array.advance(|array| array.controller.done)? {

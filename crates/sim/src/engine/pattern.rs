@@ -177,3 +177,132 @@ pub(super) fn bounds(descriptor: &Descriptor, iteration: u64) -> (u64, u64) {
     let clamp = |at: i64| u64::try_from(at).unwrap_or(u64::MAX / 2);
     (clamp(first), clamp(last.saturating_add(unit)))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::netlist::{Memory, TileId};
+    use crate::text::Span;
+
+    fn descriptor(
+        element: u32,
+        steps: Vec<Step>,
+        padding: Vec<Padding>,
+        length: u64,
+    ) -> Descriptor {
+        Descriptor {
+            tile: TileId(0),
+            number: 0,
+            memory: Memory::Argument(0),
+            offset: 64,
+            length,
+            element_bytes: element,
+            steps,
+            padding,
+            pad_value: 0,
+            iteration: None,
+            acquire: None,
+            release: None,
+            packet: None,
+            next: None,
+            span: Span::default(),
+        }
+    }
+
+    /// The bytes in order, by loops: `None` for padding.
+    fn naive(descriptor: &Descriptor) -> Vec<Option<u64>> {
+        let mut bytes = Vec::new();
+        let mut index = Vec::new();
+        nest(descriptor, &mut index, &mut bytes);
+        bytes
+    }
+
+    fn nest(descriptor: &Descriptor, index: &mut Vec<i64>, bytes: &mut Vec<Option<u64>>) {
+        let depth = index.len();
+        let Some(step) = descriptor.steps.get(depth) else {
+            let inside = index
+                .iter()
+                .zip(&descriptor.steps)
+                .all(|(&at, step)| (0..step.size as i64).contains(&at));
+            let at: i64 =
+                index.iter().zip(&descriptor.steps).map(|(i, step)| i * step.stride).sum();
+            for byte in 0..u64::from(descriptor.element_bytes) {
+                bytes.push(inside.then(|| descriptor.offset + at as u64 + byte));
+            }
+            return;
+        };
+        let padding = descriptor.padding.get(depth).copied().unwrap_or(NO_PADDING);
+        for at in -(padding.before as i64)..(step.size + padding.after) as i64 {
+            index.push(at);
+            nest(descriptor, index, bytes);
+            index.pop();
+        }
+    }
+
+    fn walked(descriptor: &Descriptor, limits: &[u64]) -> Vec<Option<u64>> {
+        let mut cursor = Cursor::new(descriptor, 0);
+        let mut bytes = Vec::new();
+        let mut limits = limits.iter().cycle();
+        while let Some(run) = cursor.next(*limits.next().unwrap_or(&1)) {
+            match run {
+                Run::Bytes { offset, length } => bytes.extend((offset..offset + length).map(Some)),
+                Run::Padding { length } => bytes.extend((0..length).map(|_| None)),
+            }
+        }
+        bytes
+    }
+
+    prop_compose! {
+        fn any_step()(size in 1_u64..5, stride in 0_i64..9) -> Step {
+            Step { size, stride: stride * 4 }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_cursor_visits_what_loops_visit(
+            steps in prop::collection::vec(any_step(), 0..5),
+            pads in prop::collection::vec((0_u64..3, 0_u64..3), 4),
+            padded: bool,
+            limits in prop::collection::vec(1_u64..40, 1..4),
+        ) {
+            let product: u64 = steps.iter().map(|step| step.size).product();
+            let padding = match padded && !steps.is_empty() {
+                true => pads[..steps.len()].iter().map(|&(before, after)| Padding { before, after }).collect(),
+                false => Vec::new(),
+            };
+            let descriptor = descriptor(4, steps, padding, product * 4);
+            prop_assert_eq!(walked(&descriptor, &limits), naive(&descriptor));
+        }
+
+        #[test]
+        fn bounds_hold_all_that_is_visited(steps in prop::collection::vec(any_step(), 0..4), length in 1_u64..200) {
+            let descriptor = descriptor(4, steps, Vec::new(), length * 4);
+            let (low, high) = bounds(&descriptor, 0);
+            let visited = walked(&descriptor, &[64]);
+            prop_assert_eq!(visited.len() as u64, length * 4);
+            for byte in visited.into_iter().flatten() {
+                prop_assert!((low..high).contains(&byte), "{} is not in {}..{}", byte, low, high);
+            }
+        }
+    }
+
+    #[test]
+    fn contiguous_dimensions_are_one_run() {
+        let steps = vec![Step { size: 4, stride: 32 }, Step { size: 8, stride: 4 }];
+        let mut cursor = Cursor::new(&descriptor(4, steps, Vec::new(), 128), 0);
+        assert_eq!(cursor.next(1000), Some(Run::Bytes { offset: 64, length: 128 }));
+        assert_eq!(cursor.next(1000), None);
+    }
+
+    #[test]
+    fn iterations_move_the_beginning_and_start_over() {
+        let mut descriptor = descriptor(4, Vec::new(), Vec::new(), 16);
+        descriptor.iteration = Some(Step { size: 3, stride: 100 });
+        let first = |run| Cursor::new(&descriptor, run).next(1);
+        assert_eq!(first(2), Some(Run::Bytes { offset: 264, length: 1 }));
+        assert_eq!(first(3), Some(Run::Bytes { offset: 64, length: 1 }));
+    }
+}

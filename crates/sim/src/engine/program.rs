@@ -133,10 +133,12 @@ pub(super) enum Instruction {
         lock: LockId,
         count: i32,
     },
+    /// `more` of the `count` objects are not held yet.
     FifoAcquire {
         to: Slot,
         end: u32,
         count: u32,
+        more: u32,
     },
     FifoRelease {
         end: u32,

@@ -1,5 +1,8 @@
 //! Affine maps: linear arithmetic on indices.
 
+/// Dimensions of a layout: finding its strides takes the square of this.
+const MOST_DIMENSIONS: u32 = 64;
+
 /// `affine_map<(d0)[s0] -> (d0 * 2 + s0)>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AffineMap {
@@ -42,10 +45,10 @@ impl AffineMap {
     /// The strides and the offset that a layout of this map means, if it is linear.
     pub(super) fn strides(&self) -> Option<(Vec<i64>, i64)> {
         let [result] = self.results.as_slice() else { return None };
-        let zeros = vec![0; self.dimensions as usize];
-        if self.symbols > 0 || !result.is_linear() {
+        if self.symbols > 0 || self.dimensions > MOST_DIMENSIONS || !result.is_linear() {
             return None;
         }
+        let zeros = vec![0; self.dimensions as usize];
         let offset = result.evaluate(&zeros, &[])?;
         let strides = (0..zeros.len())
             .map(|i| {

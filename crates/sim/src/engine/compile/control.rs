@@ -93,7 +93,7 @@ impl<'a> Compiler<'a> {
                     self.program.code[at as usize] =
                         Instruction::Switch { value, cases: cases.into(), otherwise };
                 }
-                _ => self.ops(std::slice::from_ref(last))?,
+                _ => self.op_at((block.ops.as_ptr() as usize, ops.len()), last)?,
             }
         }
         for (at, block) in jumps {

@@ -13,6 +13,14 @@ enum Prepared {
     Scalar(Scalar),
 }
 
+/// An argument that a transfer reads while a function has it, of which it is not known whether it
+/// writes there.
+struct Watched {
+    place: PlaceId,
+    start: usize,
+    before: Vec<u8>,
+}
+
 impl Array {
     /// Calls a function; the cycles that it takes.
     pub(super) fn call(
@@ -31,11 +39,17 @@ impl Array {
         for (i, &slot) in arguments.iter().enumerate() {
             prepared.push(self.prepare(core, &symbol, i, slot, span)?);
         }
-        self.begin_call(core, &prepared, function.access(), &symbol, span);
+        let watched = self.begin_call(core, &prepared, function.access(), &symbol, span);
         let (result, bytes) =
             self.on_buffers(&prepared, function.access(), |arguments| function.call(arguments));
         let Returned { cycles, value } =
             result.map_err(|message| self.error(span, format!("`{symbol}`: {message}")))?;
+        for Watched { place, start, before } in watched {
+            let range = (start as u64, (start + before.len()) as u64);
+            if self.memory.place(place).bytes()[start..start + before.len()] != before {
+                self.check_race(Party::Core(core), place, range, true, span);
+            }
+        }
         for part in &prepared {
             let Prepared::Part { place, .. } = part else { continue };
             if let Some(at) = self.memory.place_mut(*place).broken_guard() {
@@ -98,7 +112,8 @@ impl Array {
         }
     }
 
-    /// Notes what the function will use until it returns, and what it must not.
+    /// Notes what the function will use until it returns, and what it must not; gives what only its
+    /// doing can show.
     fn begin_call(
         &mut self,
         core: u32,
@@ -106,7 +121,8 @@ impl Array {
         access: &[Access],
         symbol: &str,
         span: Span,
-    ) {
+    ) -> Vec<Watched> {
+        let mut watched = Vec::new();
         for (i, part) in prepared.iter().enumerate() {
             let Prepared::Part { place, start, end } = *part else { continue };
             let access = access.get(i).copied().unwrap_or(Access::Unknown);
@@ -117,14 +133,19 @@ impl Array {
                 );
                 self.finding(FindingKind::Uninitialised, span, message);
             }
-            // What is not known to write counts as reading: a buffer that is read twice is no race.
+            // What is not known to write counts as reading, unless its bytes change.
             let writes = matches!(access, Access::Write | Access::Update);
             let range = (start as u64, end as u64);
             self.check_race(Party::Core(core), place, range, writes, span);
             let party = Party::Core(core);
+            if access == Access::Unknown && self.memory.place(place).in_use() {
+                let before = self.memory.place(place).bytes()[start..end].to_vec();
+                watched.push(Watched { place, start, before });
+            }
             self.memory.place_mut(place).begin(Use { party, writes, range, transfer: None, span });
             self.cores[core as usize].using.push(place);
         }
+        watched
     }
 
     /// Calls with the buffers in hand; also the bytes of all of them.

@@ -17,6 +17,8 @@ use tilewright_codegen::device::{TASK_QUEUE, limits};
 /// What runs a sequence.
 #[derive(Default)]
 pub(in crate::engine) struct Controller {
+    /// Name of the sequence.
+    pub(in crate::engine) name: String,
     pub(in crate::engine) thread: Option<Thread>,
     ops: Arc<[SequenceOp]>,
     /// Channels of which it still wants a token.
@@ -44,8 +46,8 @@ struct TaskState {
 
 impl Controller {
     /// At the beginning of a sequence.
-    pub(in crate::engine) fn new(thread: Thread, ops: Vec<SequenceOp>) -> Self {
-        Self { thread: Some(thread), ops: ops.into(), ..Self::default() }
+    pub(in crate::engine) fn new(name: &str, thread: Thread, ops: Vec<SequenceOp>) -> Self {
+        Self { name: name.to_owned(), thread: Some(thread), ops: ops.into(), ..Self::default() }
     }
 
     /// Where it stands.

@@ -5,7 +5,7 @@ use crate::netlist::{Core, Entity, TileId, TileKind};
 use crate::text::Op;
 
 /// Bytes of the stack when a core does not say.
-const STACK: u64 = 0x400;
+const STACK: u32 = 0x400;
 
 impl Builder<'_> {
     pub(super) fn cores(&mut self) -> Result<()> {
@@ -25,8 +25,8 @@ impl Builder<'_> {
                     "",
                 ));
             }
-            let stack = self.optional(op, "stack_size")?.unwrap_or(STACK);
-            self.reserved.insert(tile, stack);
+            let stack: u32 = self.optional(op, "stack_size")?.unwrap_or(STACK);
+            self.reserved.insert(tile, stack.into());
             if op.flag("dynamic_objfifo_lowering") {
                 self.dynamic.insert(tile);
             }

@@ -12,6 +12,9 @@ use crate::text::{Dimension, Padding, Span};
 /// Bytes of the word that streams and address generators work in.
 const WORD: u64 = 4;
 
+/// Largest size of a dimension, in elements, that the verifier of static descriptors lets pass.
+const VERIFIED_SIZE: u64 = 512;
+
 /// Zeros that the hardware can put before and after a dimension, innermost first; the innermost
 /// counts words. Source: width of the fields in the memtile's descriptor (AM025).
 const MAX_PADDING: [u64; 3] = [63, 31, 15];
@@ -169,7 +172,7 @@ impl Builder<'_> {
         }));
         let data = product(dimensions.iter().map(|dimension| dimension.size));
         match (padded, data) {
-            (Some(padded), Some(data)) if padded > 0 && draft.length % padded == 0 => {
+            (Some(padded), Some(data)) if padded > 0 && draft.length.is_multiple_of(padded) => {
                 Ok((data * (draft.length / padded), padding.to_vec()))
             }
             _ => Err(self.error(
@@ -245,6 +248,10 @@ impl Builder<'_> {
                         "a {kind} counts to {most}; leave the dimensions of a straight run out"
                     ),
                 ));
+            }
+            if dimension.size > VERIFIED_SIZE {
+                let message = format!("aie-opt refuses dimensions of more than {VERIFIED_SIZE}");
+                self.warn(span, message);
             }
             if dimension.size == 1 || (i == 0 && element_bytes != WORD) {
                 continue;

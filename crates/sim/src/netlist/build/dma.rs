@@ -232,11 +232,10 @@ impl Builder<'_> {
                         (self.number(op, "packet_type")?, self.number(op, "packet_id")?);
                     packet = Some(self.packet_fields(op, kind, id)?);
                 }
-                "aie.dma_bd" => {
-                    if transfer.replace(op).is_some() {
-                        return Err(self.error(op.span, "a block has one aie.dma_bd", ""));
-                    }
+                "aie.dma_bd" if transfer.is_some() => {
+                    return Err(self.error(op.span, "a block has one aie.dma_bd", ""));
                 }
+                "aie.dma_bd" => transfer = Some(op),
                 _ => {}
             }
         }

@@ -1,5 +1,7 @@
 //! Affine maps and the affine expressions of accesses.
 
+use std::collections::HashMap;
+
 use super::lexer::{Kind, Token};
 use super::{Parsed, Parser};
 use crate::text::{AffineExpr, AffineMap};
@@ -9,8 +11,7 @@ const MOST_OPERATORS: u32 = 96;
 
 /// What the names of an expression mean.
 pub(super) struct Names<'s> {
-    dimensions: Vec<&'s str>,
-    symbols: Vec<&'s str>,
+    declared: HashMap<&'s str, AffineExpr>,
     /// Values that an access uses, in place of declared names.
     values: Option<Vec<(Token<'s>, u32, bool)>>,
     operators: u32,
@@ -23,20 +24,24 @@ impl<'s> Parser<'s> {
         self.expect("<")?;
         let name = |p: &mut Self| p.expect_kind(Kind::Word, "the name of a dimension");
         self.expect("(")?;
-        let dimensions: Vec<_> = self.list(")", name)?.iter().map(|name| name.text).collect();
-        let symbols: Vec<_> = if self.eat("[") {
-            self.list("]", name)?.iter().map(|name| name.text).collect()
-        } else {
-            Vec::new()
-        };
+        let dimensions = self.list(")", name)?;
+        let symbols = if self.eat("[") { self.list("]", name)? } else { Vec::new() };
+        let mut declared = HashMap::new();
+        let numbered = (0..).map(AffineExpr::Dimension).zip(&dimensions);
+        for (meaning, token) in numbered.chain((0..).map(AffineExpr::Symbol).zip(&symbols)) {
+            if declared.insert(token.text, meaning).is_some() {
+                let message = format!("`{}` is already a name in this map", token.text);
+                return Err(self.error(token.span(), message, "give each its own name"));
+            }
+        }
         self.expect("->")?;
         self.expect("(")?;
-        let mut names = Names { dimensions, symbols, values: None, operators: 0 };
+        let mut names = Names { declared, values: None, operators: 0 };
         let results = self.list(")", |p| p.affine_sum(&mut names))?;
         self.expect(">")?;
         Ok(AffineMap {
-            dimensions: names.dimensions.len() as u32,
-            symbols: names.symbols.len() as u32,
+            dimensions: dimensions.len() as u32,
+            symbols: symbols.len() as u32,
             results,
         })
     }
@@ -46,12 +51,7 @@ impl<'s> Parser<'s> {
         &mut self,
         close: &str,
     ) -> Parsed<(AffineMap, Vec<(Token<'s>, u32)>)> {
-        let mut names = Names {
-            dimensions: Vec::new(),
-            symbols: Vec::new(),
-            values: Some(Vec::new()),
-            operators: 0,
-        };
+        let mut names = Names { declared: HashMap::new(), values: Some(Vec::new()), operators: 0 };
         let results = self.list(close, |p| p.affine_sum(&mut names))?;
         let values = names.values.unwrap_or_default();
         let map = AffineMap {
@@ -136,11 +136,9 @@ impl<'s> Parser<'s> {
             return self.affine_value(names, false);
         }
         let token = self.expect_kind(Kind::Word, "a dimension, a symbol or a number")?;
-        let place = |list: &[&str]| list.iter().position(|name| *name == token.text);
-        match (place(&names.dimensions), place(&names.symbols)) {
-            (Some(number), _) => Ok(AffineExpr::Dimension(number as u32)),
-            (None, Some(number)) => Ok(AffineExpr::Symbol(number as u32)),
-            (None, None) => Err(self.error(
+        match names.declared.get(token.text) {
+            Some(meaning) => Ok(meaning.clone()),
+            None => Err(self.error(
                 token.span(),
                 format!("`{}` is neither a dimension nor a symbol of this map", token.text),
                 "name it in the parentheses or brackets before `->`",

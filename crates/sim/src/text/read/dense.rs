@@ -38,6 +38,10 @@ impl<'s> Parser<'s> {
         let span = Span { start: start.start, end: close.end() };
         let (shape, element) = match ty.clone() {
             Type::Tensor(shape, element) | Type::Vector(shape, element) => (shape, *element),
+            // Initial values of objectfifos, in some versions.
+            Type::MemRef(memref) if memref.elements().is_some() => {
+                (memref.shape.iter().flatten().copied().collect(), memref.element)
+            }
             other => {
                 return Err(self.error(
                     span,

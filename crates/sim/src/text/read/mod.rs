@@ -26,7 +26,7 @@ use super::{Attribute, DesignError, Module, Source, Span, Type, Value};
 type Parsed<T> = Result<T, DesignError>;
 
 /// Regions, attributes and types within each other; MLIR itself has no limit, designs need ten.
-const DEEPEST: u32 = 96;
+const DEEPEST: u32 = 64;
 /// Bytes of text that aliases may stand for in total: aliases of aliases grow exponentially.
 const MOST_ALIASED: usize = 1 << 24;
 /// Bytes of the name of a value, which each result of an operation repeats.
@@ -72,7 +72,7 @@ struct Parser<'s> {
     aliased: usize,
     /// The pretty operation that is being read: its syntax is the help of errors within.
     form: Option<&'static Form>,
-    /// Dialects of operations without a prefix, innermost last.
+    /// The dialect of operations without a prefix.
     default_dialect: &'static str,
 }
 
@@ -220,7 +220,10 @@ impl<'s> Parser<'s> {
                 ")" | "]" | "}" | ">" if self.at_kind(Kind::Punctuation) => {
                     level = level.saturating_sub(1);
                 }
-                _ if matches!(self.token.kind, Kind::End | Kind::Invalid) => {
+                // A character that means nothing here may mean something to another dialect.
+                _ if self.at_kind(Kind::End)
+                    || self.at_kind(Kind::Invalid) && self.token.text.starts_with('"') =>
+                {
                     return Err(self.error(
                         open.span(),
                         format!("`{}` is not closed before {}", open.text, self.token.describe()),

@@ -1,5 +1,7 @@
 //! Operations in either form, and the file around them.
 
+use std::collections::VecDeque;
+
 use super::dialect;
 use super::form::Form;
 use super::lexer::{Kind, Token, unquote};
@@ -14,6 +16,8 @@ pub(super) struct Draft<'s> {
     operands: Vec<ValueId>,
     /// Operands that are named, but not looked up yet: their types come later in the text.
     pending: Vec<Use<'s>>,
+    /// Those of `pending` whose types have not come yet, the first one first.
+    untyped: VecDeque<usize>,
     pub(super) attributes: Vec<(String, Attribute)>,
     pub(super) results: Vec<Type>,
     pub(super) regions: Vec<Region>,
@@ -33,6 +37,7 @@ impl<'s> Draft<'s> {
             span,
             operands: Vec::new(),
             pending: Vec::new(),
+            untyped: VecDeque::new(),
             attributes: Vec::new(),
             results: Vec::new(),
             regions: Vec::new(),
@@ -55,6 +60,9 @@ impl<'s> Draft<'s> {
     }
 
     pub(super) fn uses(&mut self, token: Token<'s>, number: u32, ty: Option<Type>) {
+        if ty.is_none() {
+            self.untyped.push_back(self.pending.len());
+        }
         self.pending.push(Use { token, number, ty });
     }
 
@@ -65,18 +73,18 @@ impl<'s> Draft<'s> {
 
     /// Operands whose type has not come yet.
     pub(super) fn untyped(&self) -> usize {
-        self.pending.iter().filter(|one| one.ty.is_none()).count()
+        self.untyped.len()
     }
 
     pub(super) fn type_next(&mut self, ty: Type) {
-        if let Some(one) = self.pending.iter_mut().find(|one| one.ty.is_none()) {
+        if let Some(one) = self.untyped.pop_front().and_then(|at| self.pending.get_mut(at)) {
             one.ty = Some(ty);
         }
     }
 
     pub(super) fn type_all(&mut self, ty: &Type) {
-        for one in self.pending.iter_mut().filter(|one| one.ty.is_none()) {
-            one.ty = Some(ty.clone());
+        while !self.untyped.is_empty() {
+            self.type_next(ty.clone());
         }
     }
 
@@ -275,6 +283,7 @@ impl<'s> Parser<'s> {
 
     /// Looks the named operands up.
     pub(super) fn resolve(&mut self, draft: &mut Draft<'s>) -> Parsed<()> {
+        draft.untyped.clear();
         for one in std::mem::take(&mut draft.pending) {
             let span = one.token.span();
             let ty = match one.ty.or_else(|| self.type_of(one.token.text, one.number).cloned()) {
@@ -353,8 +362,8 @@ impl<'s> Parser<'s> {
                 "give each operand its type",
             ));
         }
-        for (one, ty) in draft.pending.iter_mut().zip(inputs) {
-            one.ty = Some(ty);
+        for ty in inputs {
+            draft.type_next(ty);
         }
         draft.results = results;
         self.resolve(&mut draft)?;

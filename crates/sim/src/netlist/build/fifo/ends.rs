@@ -4,6 +4,13 @@ use super::super::{Builder, Result};
 use super::{Depth, Fifos, Use};
 use crate::netlist::{FifoEnd, FifoPort, TileId};
 
+/// What `AIEObjectFifoStatefulTransform` makes of such a fifo is not what it says: having taken the
+/// lock for all repeats of one object, it counts them as objects that the core holds. Dynamic
+/// lowering looks at each loop body alone and gets it right.
+const REPEATED: &str = "repeats several objects that a core produces: the compiler lets the core \
+                        write an object that is still being sent; give it one object, set \
+                        dynamic_objfifo_lowering, or repeat on a memtile";
+
 impl<'m> Builder<'m> {
     pub(super) fn ends(&mut self, fifos: &Fifos<'m>) -> Result<()> {
         for (&tile, uses) in &fifos.uses {
@@ -39,6 +46,9 @@ impl<'m> Builder<'m> {
                 };
                 let key = (of.symbol.clone(), of.port);
                 self.warn_of_depth(fifos, tile, of, count);
+                if times > 1 && count > 1 && !self.dynamic.contains(&tile) {
+                    self.warn(of.span, format!("@{} {REPEATED}", of.symbol));
+                }
                 let core = self.net.cores.iter_mut().find(|core| core.tile == tile);
                 if let Some(core) = core {
                     core.ends.insert(key, end);

@@ -23,6 +23,8 @@ type FifoIndex = usize;
 /// An objectfifo, or one end of one that was split.
 #[derive(Clone)]
 struct Fifo<'m> {
+    /// The symbol in the design.
+    symbol: &'m str,
     /// The symbol; with `_cons` or `_0_cons` for the consumer's end of a split one.
     name: String,
     span: Span,
@@ -220,12 +222,13 @@ impl<'m> Fifos<'m> {
 impl<'m> Builder<'m> {
     /// Elaborates all objectfifos of the device.
     pub(super) fn fifos(&mut self) -> Result<()> {
+        self.refuse_outside_cores()?;
         let mut fifos = Fifos::new(self);
         self.read_fifos(&mut fifos)?;
         self.check_uses(&fifos)?;
         self.split_fifos(&mut fifos)?;
         self.elements(&mut fifos)?;
-        self.transfers(&mut fifos)?;
+        self.transfers(&fifos)?;
         self.ends(&fifos)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tilewright_codegen::device::{MAX_RUNS, limits};
 
-use super::super::{Builder, Result};
+use super::super::{Builder, Result, walk};
 use super::{Depth, Fifo, Fifos, Link};
 use crate::netlist::{BufferId, Entity, FifoPort, TileId, TileKind};
 use crate::text::{Attribute, Dense, Dimension, MemRef, Op, Type};
@@ -33,6 +33,20 @@ impl<'m> Builder<'m> {
         Ok(())
     }
 
+    /// Which objects a function acquires would depend on who calls it.
+    pub(super) fn refuse_outside_cores(&self) -> Result<()> {
+        let functions = self.body.iter().filter(|op| op.name == "func.func");
+        let mut inside = functions.flat_map(|op| walk(std::slice::from_ref(op)));
+        match inside.find(|op| op.name.starts_with("aie.objectfifo.")) {
+            Some(op) => Err(self.error(
+                op.span,
+                format!("{} stands in a function", op.name),
+                "a core's own program acquires and releases; hand the objects to the function",
+            )),
+            None => Ok(()),
+        }
+    }
+
     fn fifo(&self, op: &'m Op) -> Result<Fifo<'m>> {
         let producer = self.tile_operand(op, 0)?;
         let consumers: Vec<TileId> =
@@ -47,8 +61,9 @@ impl<'m> Builder<'m> {
                 format!("`iter_count` is 1 to {MAX_RUNS}"),
             ));
         }
-        let from_stream = self.from_stream(op, consumers.len())?;
+        let from_stream = self.consumer_dimensions(op, consumers.len())?;
         let fifo = Fifo {
+            symbol: self.sym_name(op)?,
             name: self.sym_name(op)?.to_owned(),
             span: op.span,
             producer,
@@ -118,18 +133,46 @@ impl<'m> Builder<'m> {
                 "each object needs one",
             );
         }
-        if let Some(stream) = fifo.stream {
-            let produced = stream == 0 || stream == 2;
-            let consumed = stream == 1 || stream == 2;
-            let first = fifo.consumers.first().map(|&tile| self.kind(tile));
-            if fifo.consumers.len() != 1 || fifo.stream_port != 0 {
-                return error("a core has one stream port", "one producer, one consumer, port 0");
-            }
-            if (produced && producer != TileKind::Core)
-                || (consumed && first != Some(TileKind::Core))
-            {
-                return error("only cores have a stream port", "");
-            }
+        let memtile = |tile: &TileId| self.kind(*tile) == TileKind::Memtile;
+        if fifo.iterations.is_some()
+            && !memtile(&fifo.producer)
+            && !fifo.consumers.iter().any(memtile)
+        {
+            return error("only the DMAs of memtiles obey `iter_count`", "leave it out");
+        }
+        match fifo.stream {
+            Some(stream) => self.check_stream(op, fifo, stream),
+            None => Ok(()),
+        }
+    }
+
+    /// An end that is a stream port of a core has no objects, nor what could be said of them.
+    fn check_stream(&self, op: &Op, fifo: &Fifo<'m>, stream: u32) -> Result<()> {
+        let error = |message: &str, help: &str| {
+            Err(self.error(op.span, format!("@{}: {message}", fifo.name), help))
+        };
+        let produced = stream == 0 || stream == 2;
+        let consumed = stream == 1 || stream == 2;
+        let first = fifo.consumers.first().map(|&tile| self.kind(tile));
+        if !(produced || consumed) {
+            return error("`aie_stream` is 0, 1 or 2", "the producer's end, the consumer's, both");
+        }
+        if fifo.consumers.len() != 1 || fifo.stream_port != 0 {
+            return error("a core has one stream port", "one producer, one consumer, port 0");
+        }
+        if (produced && self.kind(fifo.producer) != TileKind::Core)
+            || (consumed && first != Some(TileKind::Core))
+        {
+            return error("only cores have a stream port", "");
+        }
+        let shaped = fifo.from_stream.iter().any(|dimensions| !dimensions.is_empty());
+        let repeated = fifo.repeat.is_some() || fifo.iterations.is_some();
+        let produced_shape = repeated || !fifo.to_stream.is_empty() || !fifo.initial.is_empty();
+        if shaped || (produced && produced_shape) {
+            return error(
+                "what a core streams has no dimensions, repeats or initial values",
+                "leave them out",
+            );
         }
         Ok(())
     }
@@ -176,7 +219,7 @@ impl<'m> Builder<'m> {
         Ok(Depth::Each(depths))
     }
 
-    fn from_stream(&self, op: &'m Op, consumers: usize) -> Result<Vec<&'m [Dimension]>> {
+    fn consumer_dimensions(&self, op: &'m Op, consumers: usize) -> Result<Vec<&'m [Dimension]>> {
         let name = "dimensionsFromStreamPerConsumer";
         let mut each: Vec<&[Dimension]> = match op.attribute(name) {
             None => Vec::new(),

@@ -125,6 +125,7 @@ impl<'m> Builder<'m> {
             // The producer's stream port is not the consumer's.
             let stream = whole.stream.filter(|&stream| stream > 0);
             let end = Fifo {
+                symbol: whole.symbol,
                 name: format!("{}{suffix}_cons", whole.name),
                 span: whole.span,
                 producer: consumer,

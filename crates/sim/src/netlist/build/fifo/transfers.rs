@@ -30,7 +30,7 @@ impl<'m> Builder<'m> {
                 None => {
                     let channel = channels[&split.producer];
                     self.program_end(fifos, split.producer, channel)?;
-                    self.allocate(producer, &producer.name, channel)?;
+                    self.allocate(producer, producer.symbol, channel)?;
                     Port::Dma(channel)
                 }
             };
@@ -41,7 +41,7 @@ impl<'m> Builder<'m> {
                     None => {
                         let channel = channels[&index];
                         self.program_end(fifos, index, channel)?;
-                        self.allocate(consumer, &producer.name, channel)?;
+                        self.allocate(consumer, producer.symbol, channel)?;
                         Port::Dma(channel)
                     }
                 };
@@ -92,11 +92,11 @@ impl<'m> Builder<'m> {
             let which = if direction == Direction::S2mm { "input" } else { "output" };
             return Err(self.error(
                 fifo.span,
-                format!("@{}: {} has no {which} channel left", fifo.name, self.place(tile)),
+                format!("@{}: {} has no {which} channel left", fifo.symbol, self.place(tile)),
                 format!("it has {count} in each direction"),
             ));
         };
-        let channel = self.channel(tile, direction, number, &fifo.name, fifo.span)?;
+        let channel = self.channel(tile, direction, number, fifo.symbol, fifo.span)?;
         self.programmed.insert(channel);
         Ok(channel)
     }
@@ -130,7 +130,7 @@ impl<'m> Builder<'m> {
         let (parts, counts) = match self.kind(fifo.producer) {
             TileKind::Shim => (self.shim_parts(fifo), 1),
             TileKind::Memtile => self.memtile_parts(fifos, index)?,
-            TileKind::Core => self.core_parts(fifos, index),
+            TileKind::Core => self.core_parts(fifos, index)?,
         };
         let owner = &fifos.all[fifos.owner(index)];
         let Some(chain) = self.chain_parts(fifo, owner, channel, &parts, counts)? else {
@@ -210,7 +210,7 @@ impl<'m> Builder<'m> {
         fifo.external.iter().enumerate().map(part).collect()
     }
 
-    fn core_parts(&self, fifos: &Fifos<'m>, index: FifoIndex) -> (Vec<Part>, u32) {
+    fn core_parts(&self, fifos: &Fifos<'m>, index: FifoIndex) -> Result<(Vec<Part>, u32)> {
         let fifo = &fifos.all[index];
         let owner = fifos.owner(index);
         let counts = match fifo.link {
@@ -218,8 +218,19 @@ impl<'m> Builder<'m> {
             _ => 1,
         };
         let part = |object| Part { object, offset: 0, length: fifo.elements(), locks: 0 };
-        let objects = (fifo.depth() as usize).min(fifos.all[owner].buffers.len());
-        (repeated(objects, fifo.repeat.unwrap_or(1), self.most(fifo.producer), part), counts)
+        let (depth, objects) = (fifo.depth() as usize, fifos.all[owner].buffers.len());
+        if depth > objects {
+            return Err(self.error(
+                fifo.span,
+                format!(
+                    "@{} has {depth} objects, but they are the {objects} of @{}",
+                    fifo.symbol, fifos.all[owner].symbol
+                ),
+                "objectfifos that a core tile links must be equally deep",
+            ));
+        }
+        let repeat = fifo.repeat.unwrap_or(1);
+        Ok((repeated(depth, repeat, self.most(fifo.producer), part), counts))
     }
 
     fn memtile_parts(&self, fifos: &Fifos<'m>, index: FifoIndex) -> Result<(Vec<Part>, u32)> {

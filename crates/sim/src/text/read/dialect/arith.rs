@@ -274,7 +274,8 @@ fn compared<'s>(p: &mut Parser<'s>, draft: &mut Draft<'s>) -> Parsed<()> {
     Ok(())
 }
 
-fn like_flag(ty: &Type) -> Type {
+/// `i1`, or a vector of as many.
+pub(super) fn like_flag(ty: &Type) -> Type {
     let flag = Type::Integer { width: 1, unsigned: false };
     match ty {
         Type::Vector(shape, _) => Type::Vector(shape.clone(), Box::new(flag)),

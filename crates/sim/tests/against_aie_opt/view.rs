@@ -1,173 +1,52 @@
-//! Elaborates designs twice, here and by MLIR-AIE's own passes, and compares.
-//!
-//! ```text
-//! TILEWRIGHT_AIE_OPT=/opt/aie/install/bin/aie-opt \
-//! TILEWRIGHT_MLIR_DESIGNS=mlir-aie/test/npu-xrt:mlir-aie/test/objectFifo-stateful-transform \
-//! cargo test -p tilewright-sim --test against_aie_opt -- --ignored --nocapture
-//! ```
-//!
-//! A design and what `aie-opt` makes of it must come to the same buffers, locks with numbers and
-//! initial values, descriptors with numbers, channels, flows and allocations; and cores must take
-//! and give the same locks. Designs that `aie-opt` refuses are counted and not compared.
+//! What is compared of two netlists, as lines of text.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use tilewright_sim::netlist::{
     Acquire, ChannelId, Direction, Entity, FifoPort, LockId, Memory, Netlist, Port, TileId,
 };
-use tilewright_sim::text::{self, Op, Region, Source};
+use tilewright_sim::text::{self, Op, Region};
 
-/// The part of `aiecc`'s pipeline that the netlist stands for.
-const PIPELINE: &str = "builtin.module(aie-canonicalize-device,aie.device(aie-assign-lock-ids,\
-                        aie-objectFifo-stateful-transform,aie-assign-bd-ids))";
+/// Everything that the compiler decides.
+pub(crate) fn description(ours: &Netlist, theirs: &Netlist) -> [BTreeSet<String>; 2] {
+    [ours, theirs].map(describe_all)
+}
 
-/// Devices that test designs leave open or that are not NPUs, and what stands in for them.
-const DEVICES: [(&str, &str); 5] = [
-    ("NPUDEVICE", "npu2"),
-    ("NPU_DEVICE", "npu2"),
-    ("xcve2302", "npu2"),
-    ("xcve2802", "npu2"),
-    ("xcvc1902", "npu2"),
-];
-
-#[test]
-#[ignore = "needs aie-opt and designs: TILEWRIGHT_AIE_OPT, TILEWRIGHT_MLIR_DESIGNS"]
-fn netlists_are_what_aie_opt_makes() {
-    let tool = std::env::var("TILEWRIGHT_AIE_OPT").expect("TILEWRIGHT_AIE_OPT");
-    let folders = std::env::var("TILEWRIGHT_MLIR_DESIGNS").expect("TILEWRIGHT_MLIR_DESIGNS");
-    let mut files = Vec::new();
-    for folder in folders.split(':') {
-        collect(Path::new(folder), &mut files);
-    }
-    files.sort();
-    assert!(!files.is_empty(), "no designs in {folders}");
-    let (mut alike, mut refused, mut wrong) = (0, 0, Vec::new());
-    for file in &files {
-        let whole = std::fs::read_to_string(file).expect("a design");
-        for (part, text) in whole.split("// -----").enumerate() {
-            if !text.contains("aie.device") {
+/// Streams from port to port; of a routed design those of packets that the design has, as rules may
+/// let others through too.
+pub(crate) fn streams(ours: &Netlist, theirs: &Netlist) -> [BTreeSet<String>; 2] {
+    let view = View(ours);
+    let known: BTreeSet<_> =
+        ours.flows.iter().map(|flow| (view.port(flow.source), flow.packet)).collect();
+    [ours, theirs].map(|netlist| {
+        let view = View(netlist);
+        let mut lines = BTreeSet::new();
+        for flow in &netlist.flows {
+            let source = view.port(flow.source);
+            if !known.contains(&(source.clone(), flow.packet)) {
                 continue;
             }
-            let text =
-                DEVICES.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
-            let name = format!("{}#{part}", file.display());
-            match compare(&tool, &name, &text) {
-                Outcome::Alike => alike += 1,
-                Outcome::Refused(why) => {
-                    refused += 1;
-                    println!("aie-opt refuses {name}: {why}");
-                }
-                Outcome::Wrong(why) => wrong.push(format!("{name}\n    {why}")),
+            for &destination in &flow.destinations {
+                let destination = view.port(destination);
+                lines.insert(format!(
+                    "{source} -> {destination} {:?} {}",
+                    flow.packet, flow.keep_header
+                ));
             }
         }
-    }
-    println!("{alike} alike, {refused} refused by aie-opt, {} wrong", wrong.len());
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
-}
-
-enum Outcome {
-    Alike,
-    Refused(String),
-    Wrong(String),
-}
-
-fn collect(path: &Path, files: &mut Vec<PathBuf>) {
-    if path.is_dir() {
-        for entry in std::fs::read_dir(path).expect("a folder") {
-            collect(&entry.expect("an entry").path(), files);
-        }
-    } else if path.extension().is_some_and(|extension| extension == "mlir") {
-        files.push(path.to_owned());
-    }
-}
-
-fn compare(tool: &str, name: &str, text: &str) -> Outcome {
-    let lowered = match lower(tool, text) {
-        Ok(lowered) => lowered,
-        Err(why) => {
-            let here = match build(name, text) {
-                Ok(_) => "accepted here".to_owned(),
-                Err(why) => format!("refused here too: {why}"),
-            };
-            return Outcome::Refused(format!(
-                "{} ({here})",
-                why.lines().next().unwrap_or_default()
-            ));
-        }
-    };
-    let ours = match build(name, text) {
-        Ok(netlists) => netlists,
-        Err(why) => return Outcome::Wrong(format!("refused: {why}")),
-    };
-    let theirs = match build("lowered.mlir", &lowered) {
-        Ok(netlists) => netlists,
-        Err(why) => return Outcome::Wrong(format!("what aie-opt makes of it is refused: {why}")),
-    };
-    if ours.len() != theirs.len() {
-        return Outcome::Wrong("the number of devices differs".to_owned());
-    }
-    for (ours, theirs) in ours.iter().zip(&theirs) {
-        let (ours, theirs) = (description(ours), description(theirs));
-        let extra: Vec<_> = ours.difference(&theirs).map(String::as_str).collect();
-        let missing: Vec<_> = theirs.difference(&ours).map(String::as_str).collect();
-        if !extra.is_empty() || !missing.is_empty() {
-            return Outcome::Wrong(format!(
-                "only here:\n      {}\n    only there:\n      {}",
-                extra.join("\n      "),
-                missing.join("\n      ")
-            ));
-        }
-    }
-    Outcome::Alike
-}
-
-fn lower(tool: &str, text: &str) -> Result<String, String> {
-    let mut child = Command::new(tool)
-        .arg(format!("--pass-pipeline={PIPELINE}"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("aie-opt");
-    let mut input = child.stdin.take().expect("its input");
-    let text = text.to_owned();
-    let writer = std::thread::spawn(move || input.write_all(text.as_bytes()));
-    let output = child.wait_with_output().expect("its output");
-    // It may stop reading at the first error.
-    let _ = writer.join();
-    if output.status.success() {
-        Ok(String::from_utf8(output.stdout).expect("text"))
-    } else {
-        Err(String::from_utf8_lossy(&output.stderr).into_owned())
-    }
-}
-
-/// The netlists of every device of a module.
-fn build(name: &str, text: &str) -> Result<Vec<Netlist>, String> {
-    let module = text::parse(&Source::new(name, text)).map_err(|error| error.to_string())?;
-    let names: Vec<String> = Netlist::devices(&module).into_iter().map(str::to_owned).collect();
-    if names.len() == 1 {
-        return Ok(vec![Netlist::build(module, None).map_err(|error| error.to_string())?]);
-    }
-    (names.iter())
-        .map(|name| Netlist::build(module.clone(), Some(name)).map_err(|error| error.to_string()))
-        .collect()
+        lines
+    })
 }
 
 /// Everything about a netlist that the compiler decides, one line each.
-fn description(netlist: &Netlist) -> BTreeSet<String> {
+fn describe_all(netlist: &Netlist) -> BTreeSet<String> {
     let view = View(netlist);
     let mut lines = Vec::new();
     for (index, buffer) in netlist.buffers.iter().enumerate() {
-        // Counters that dynamic lowering adds; they are no part of the design.
-        if !buffer.name.starts_with("buffer_") {
-            let (name, tile) = (view.buffer(index), view.tile(buffer.tile));
-            lines.push(format!("buffer {name} on {tile}: {:?}", buffer.initial));
-        }
+        let (name, tile) = (view.buffer(index), view.tile(buffer.tile));
+        lines.push(format!("buffer {name} on {tile}: {:?}", buffer.initial));
     }
+    lines.extend(view.counters());
     for (index, lock) in netlist.locks.iter().enumerate() {
         lines.push(format!("lock {}: {}", view.lock(LockId(index as u32)), lock.initial));
     }
@@ -228,6 +107,23 @@ fn numbered(lines: Vec<String>) -> BTreeSet<String> {
 struct View<'a>(&'a Netlist);
 
 impl View<'_> {
+    /// The buffers in which dynamic lowering will count objects: they are no part of the design.
+    fn counters(&self) -> Vec<String> {
+        let devices = self.0.module.body.iter().filter(|op| op.name == "aie.device");
+        let bodies = devices.flat_map(|op| &op.regions).flat_map(|region| &region.blocks);
+        let dynamic = bodies
+            .flat_map(|block| &block.ops)
+            .filter(|op| op.name == "aie.core" && op.flag("dynamic_objfifo_lowering"));
+        let spans: Vec<_> = dynamic.map(|op| op.span).collect();
+        let cores = self.0.cores.iter().filter(|core| spans.contains(&core.span));
+        let counter = |core: &tilewright_sim::netlist::Core| {
+            let (count, tile) = (core.ends.len() as u64, self.tile(core.tile));
+            let ty = (vec![Some(count)], text::Type::Integer { width: 32, unsigned: false });
+            format!("buffer : {:?} {:?} on {tile}: {:?}", ty.0, ty.1, None::<Vec<u8>>)
+        };
+        cores.filter(|core| !core.ends.is_empty()).map(counter).collect()
+    }
+
     fn tile(&self, id: TileId) -> String {
         let tile = &self.0.tiles[id.index()];
         format!("({}, {})", tile.column, tile.row)

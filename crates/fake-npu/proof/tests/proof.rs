@@ -1,0 +1,125 @@
+//! The program, on a machine with a simulated NPU, through the XRT that Debian ships.
+
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use fake_npu::{Fault, Known, Machine, Xrt};
+use npu_proof::{kernels, kernels_of, pattern, target};
+use tilewright_kernel::{Device, KernelInfo};
+use tilewright_sim::engine::{Limits, Simulator};
+use tilewright_sim::functions::{gemm, gemm_layout};
+use tilewright_sim::netlist::Netlist;
+use tilewright_sim::text::{self, Source};
+
+/// A machine that knows all streams of the program, or a loud reason why not.
+fn machine(device: Device) -> Option<Machine> {
+    if kernels::TABLE.targets.iter().any(|target| target.xclbin.is_none()) {
+        skip(format_args!("npu-proof was built without XRT's xclbinutil: run .ci/xrt"));
+        return None;
+    }
+    if let Err(tilewright_xrt::Error::NotBuilt { reason }) = tilewright_xrt::find() {
+        skip(format_args!(
+            "tilewright-xrt was built without XRT ({reason}): set TILEWRIGHT_XRT_INCLUDE as .ci/run does"
+        ));
+        return None;
+    }
+    let started = Xrt::find()
+        .map_err(|error| error.to_string())
+        .and_then(|xrt| Machine::start(xrt, known(), device).map_err(|error| error.to_string()));
+    started.inspect_err(|reason| skip(format_args!("{reason}"))).ok()
+}
+
+fn known() -> Known {
+    let mut known = Known::new();
+    for target in kernels::TABLE.targets {
+        let kernels = kernels_of(target);
+        let streams = kernels.iter().map(|kernel| (kernel.sequence, kernel.stream.unwrap().bytes));
+        let design = target.design;
+        known.add(&target.name(), design.module, Some(design.core_kernel), streams).unwrap();
+    }
+    known
+}
+
+fn run(machine: &Machine, arguments: &[&str]) -> Output {
+    let output = program(machine, arguments).output().unwrap();
+    for problem in machine.npu().problems() {
+        eprintln!("problem: {problem}");
+    }
+    eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+fn program(machine: &Machine, arguments: &[&str]) -> Command {
+    let mut command = machine.command(env!("CARGO_BIN_EXE_npu-proof"));
+    command.args(arguments);
+    command
+}
+
+/// What the kernel computes of the known operands, without any driver.
+fn simulated(kernel: &KernelInfo) -> blake3::Hash {
+    let design = kernel.target.design;
+    let module = text::parse(&Source::new("design", design.module)).unwrap();
+    let netlist = Netlist::build(module, None).unwrap();
+    let layout = netlist.functions.keys().find_map(|symbol| gemm_layout(symbol)).unwrap();
+    let functions = gemm(&layout, Some(design.core_kernel), None).unwrap();
+    let mut simulator = Simulator::new(Arc::new(netlist), functions, Limits::default()).unwrap();
+    let mut buffers: Vec<Vec<u8>> =
+        kernel.host_bytes.iter().enumerate().map(|(i, &bytes)| pattern(i, bytes)).collect();
+    let mut arguments: Vec<&mut [u8]> = buffers.iter_mut().map(Vec::as_mut_slice).collect();
+    simulator.run(kernel.sequence, &mut arguments).unwrap();
+    blake3::hash(&buffers[2])
+}
+
+#[test]
+fn runs_and_lists_compute_what_the_simulator_does() {
+    for name in ["npu1-i8", "npu1-bf16", "npu2-i8"] {
+        let target = target(name).unwrap();
+        let Some(machine) = machine(target.device) else { return };
+        let output = run(&machine, &["smoke", name]);
+        assert!(output.status.success(), "{name}");
+        let said = String::from_utf8(output.stdout).unwrap();
+        eprintln!("{said}");
+        let kernels = kernels_of(target);
+        for kernel in &kernels {
+            let hash = simulated(kernel);
+            for how in ["run", "list"] {
+                let line = format!("{how} {} {hash}", kernel.sequence);
+                assert!(said.lines().any(|said| said == line), "{name}: no `{line}`");
+            }
+        }
+        let ran = machine.npu().ran();
+        assert_eq!(ran.len(), 2 * kernels.len());
+        assert!(ran.iter().all(|ran| ran.design == name));
+        assert_eq!(ran.iter().filter(|ran| ran.in_list).count(), kernels.len());
+        assert_eq!(machine.npu().problems(), [""; 0]);
+    }
+}
+
+/// Each fault and what the program says about it.
+#[test]
+fn every_fault_has_its_error() {
+    for (fault, expected) in [
+        ("no-permission", "render"),
+        ("memlock", "memlock"),
+        ("contexts=0", "context"),
+        ("failed@1", "failed"),
+        ("timeout@1", "time"),
+        ("gone@1", "gone"),
+    ] {
+        let Some(machine) = machine(Device::Npu1) else { return };
+        machine.npu().inject(fault.parse::<Fault>().unwrap());
+        let output = run(&machine, &["smoke", "npu1-i8"]);
+        assert!(!output.status.success(), "{fault}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(expected), "{fault}: {said}");
+    }
+}
+
+/// Says on standard error that something is not tested; unlike `eprintln!`, the test runner shows it.
+/// Where it has to be tested, that is a failure.
+fn skip(reason: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    let required = std::env::var_os("TILEWRIGHT_REQUIRE_PROOF").is_some_and(|set| set == "1");
+    assert!(!required, "TILEWRIGHT_REQUIRE_PROOF=1, and: {reason}");
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
+}
