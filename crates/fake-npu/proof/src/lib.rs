@@ -34,13 +34,14 @@ pub fn words(bytes: &[u8]) -> Vec<u32> {
     bytes.as_chunks().0.iter().map(|&word| u32::from_le_bytes(word)).collect()
 }
 
-/// Bytes for an argument of a kernel: small numbers, of either precision.
+/// Bytes for an argument of a kernel: numbers of either precision, none of them huge.
 pub fn pattern(argument: usize, bytes: usize) -> Vec<u8> {
     let mut state = argument as u32 + 1;
-    let next = |_| {
+    let next = |at: usize| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        // In bf16 the high bytes 0x3c to 0x3f and what is below make numbers up to 2.
-        0x3c + (state >> 24) as u8 % 4
+        let byte = (state >> 24) as u8;
+        // The high byte of a bf16, or of the half of an f32, is one of magnitudes from 0.01 to 2.
+        if at % 2 == 1 { 0x3c + byte % 4 + (byte & 0x80) } else { byte }
     };
     (0..bytes).map(next).collect()
 }

@@ -1,7 +1,8 @@
 //! The program under test: what the command line does with an NPU, with kernels of its own.
 //!
-//! `npu-proof smoke` goes through XRT by hand, and says what each kernel computed: one line per run,
-//! with the BLAKE3 of the results.
+//! `npu-proof smoke TARGET SECONDS` goes through XRT by hand, and says what each kernel computed: one
+//! line per run, with the BLAKE3 of the results. It waits so long for each. `npu-proof cut TARGET`
+//! does it with half an xclbin, `npu-proof foreign TARGET OTHER` runs a stream of another target.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -12,15 +13,16 @@ use npu_proof::{pattern, target, words};
 use tilewright_kernel::{KernelInfo, TargetInfo};
 use tilewright_xrt::{Context, Device, Kernel, Run};
 
-/// Longer than anything takes that ends.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments[..] {
-        ["smoke", name] => target(name).and_then(smoke),
-        _ => Err("usage: npu-proof smoke TARGET".into()),
+        ["smoke", name, seconds] => smoke(name, seconds),
+        ["cut", name] => cut(name),
+        ["foreign", name, other] => foreign(name, other),
+        _ => {
+            Err("usage: npu-proof smoke TARGET SECONDS | cut TARGET | foreign TARGET OTHER".into())
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -31,19 +33,41 @@ fn main() -> ExitCode {
     }
 }
 
-fn smoke(target: &'static TargetInfo) -> Result<(), Box<dyn Error>> {
+fn smoke(name: &str, seconds: &str) -> Result<(), Box<dyn Error>> {
+    let (target, patience) = (target(name)?, Duration::from_secs(seconds.parse()?));
     let device = Device::open(0)?;
     let info = device.info();
     println!("{}, {}, {:?}, XRT {}", info.name, info.bdf, info.firmware, info.xrt.version);
-    let xclbin = target.xclbin.ok_or("built without a toolchain")?;
-    let context = device.context(xclbin.bytes)?;
+    let context = device.context(xclbin(target)?)?;
     let kernel = context.kernel("MLIR_AIE")?;
     let kernels = npu_proof::kernels_of(target);
     for info in &kernels {
-        let run = prepared(&kernel, info)?.start()?.wait(PATIENCE)?;
+        let run = prepared(&kernel, info)?.start()?.wait(patience)?;
         report("run", info, run)?;
     }
-    list(&context, &kernel, &kernels)
+    list(&context, &kernel, &kernels, patience)
+}
+
+/// Half an xclbin.
+fn cut(name: &str) -> Result<(), Box<dyn Error>> {
+    let xclbin = xclbin(target(name)?)?;
+    Device::open(0)?.context(&xclbin[..xclbin.len() / 2])?;
+    Ok(())
+}
+
+/// A kernel of a target, and then one of another on the same array.
+fn foreign(name: &str, other: &str) -> Result<(), Box<dyn Error>> {
+    let kernel = Device::open(0)?.context(xclbin(target(name)?)?)?.kernel("MLIR_AIE")?;
+    for name in [name, other] {
+        let info = npu_proof::kernels_of(target(name)?)[0];
+        let run = prepared(&kernel, info)?.start()?.wait(Duration::from_secs(60))?;
+        report("run", info, run)?;
+    }
+    Ok(())
+}
+
+fn xclbin(target: &'static TargetInfo) -> Result<&'static [u8], Box<dyn Error>> {
+    Ok(target.xclbin.ok_or("built without a toolchain")?.bytes)
 }
 
 /// The same in one list.
@@ -51,12 +75,13 @@ fn list(
     context: &Context,
     kernel: &Kernel,
     kernels: &[&'static KernelInfo],
+    patience: Duration,
 ) -> Result<(), Box<dyn Error>> {
     let mut list = context.runlist()?;
     for info in kernels {
         list.push(prepared(kernel, info)?)?;
     }
-    let list = list.start()?.wait(PATIENCE)?;
+    let list = list.start()?.wait(patience)?;
     for (info, run) in kernels.iter().zip(list.into_runs()) {
         report("list", info, run)?;
     }
