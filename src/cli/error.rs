@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use tilewright::backend::array::ArrayError;
+use tilewright::backend::npu::NpuError;
 use tilewright::backend::sim::SimError;
 use tilewright::encoder::EncoderError;
 
@@ -51,6 +52,8 @@ pub(crate) enum CliError {
     NotCompiled { what: &'static str, name: String, known: Vec<String> },
     /// A target could not be simulated.
     Sim(SimError),
+    /// The NPU cannot be used.
+    Npu(NpuError),
     /// No design could be planned, so there is nothing to write.
     NoDesign,
 }
@@ -76,6 +79,7 @@ from! {
     Cpu(tilewright::backend::cpu::CpuError),
     Bins(tilewright::audio::UnsupportedBins),
     Sim(SimError),
+    Npu(NpuError),
 }
 
 impl fmt::Display for CliError {
@@ -120,6 +124,7 @@ impl fmt::Display for CliError {
             }
             Self::NoF32 => write!(f, "no NPU multiplies in f32")?,
             Self::Sim(error) => write!(f, "{error}")?,
+            Self::Npu(error) => write!(f, "{error}")?,
             Self::NoDesign => write!(f, "no target has a design, nothing was written")?,
         }
         self.help().map_or(Ok(()), |help| write!(f, "\n  = help: {help}"))
@@ -144,6 +149,10 @@ impl CliError {
                 let help = if reads { reading_help } else { writing_help };
                 Some(help(source.kind()).to_owned())
             }
+            Self::Npu(error) => error.help().map(str::to_owned),
+            Self::Encoder(EncoderError::Array(ArrayError::Device(error))) => {
+                error.downcast_ref().and_then(NpuError::help).map(str::to_owned)
+            }
             Self::Codegen(_)
             | Self::Stdout(_)
             | Self::Audio(_)
@@ -159,7 +168,7 @@ impl CliError {
             Self::NotCompiled { what, known, .. } => {
                 Some(format!("the compiled {what}s are {}", known.join(", ")))
             }
-            Self::TargetOfNoArray => Some("add --backend sim".to_owned()),
+            Self::TargetOfNoArray => Some("add --backend sim or --backend npu".to_owned()),
             Self::NoF32 => Some("--precision i8 or bf16, or --backend cpu".to_owned()),
             Self::NoTarget { .. } => {
                 Some("add a [[target]] of it to model.toml and build again".to_owned())

@@ -131,12 +131,12 @@ tw_kernel *tw_kernel_new(const tw_context *context, const char *name, tw_error *
 
 void tw_kernel_free(tw_kernel *kernel) { delete kernel; }
 
-tw_bo *tw_bo_new(const tw_context *context, const tw_kernel *kernel, int32_t argument, size_t bytes,
+tw_bo *tw_bo_new(const tw_device *device, const tw_kernel *kernel, int32_t argument, size_t bytes,
                  int32_t instructions, tw_error *error) {
     return guarded(error, [&] {
         const auto flags = instructions ? xrt::bo::flags::cacheable : xrt::bo::flags::host_only;
         const auto group = static_cast<xrt::memory_group>(kernel->kernel.group_id(argument));
-        return new tw_bo{xrt::bo(context->context, bytes, flags, group)};
+        return new tw_bo{xrt::bo(device->device, bytes, flags, group)};
     });
 }
 

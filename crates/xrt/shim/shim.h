@@ -59,8 +59,9 @@ size_t tw_context_kernels(const tw_context *context, char *text, size_t capacity
 tw_kernel *tw_kernel_new(const tw_context *context, const char *name, struct tw_error *error);
 void tw_kernel_free(tw_kernel *kernel);
 
-/* A buffer for an argument of a kernel, for instructions or for data of the host. */
-tw_bo *tw_bo_new(const tw_context *context, const tw_kernel *kernel, int32_t argument, size_t bytes,
+/* A buffer for an argument of a kernel, for instructions or for data of the host. It belongs to the
+ * device, and keeps no context. */
+tw_bo *tw_bo_new(const tw_device *device, const tw_kernel *kernel, int32_t argument, size_t bytes,
                  int32_t instructions, struct tw_error *error);
 void tw_bo_free(tw_bo *bo);
 /* Where it lies in this process. Stays there until it is freed. */

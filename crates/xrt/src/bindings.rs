@@ -78,7 +78,7 @@ pub struct Shim {
     ) -> *mut tw_kernel,
     pub tw_kernel_free: unsafe extern "C" fn(kernel: *mut tw_kernel),
     pub tw_bo_new: unsafe extern "C" fn(
-        context: *const tw_context,
+        device: *const tw_device,
         kernel: *const tw_kernel,
         argument: i32,
         bytes: usize,
@@ -288,16 +288,14 @@ impl Shim {
     }
     pub unsafe fn tw_bo_new(
         &self,
-        context: *const tw_context,
+        device: *const tw_device,
         kernel: *const tw_kernel,
         argument: i32,
         bytes: usize,
         instructions: i32,
         error: *mut tw_error,
     ) -> *mut tw_bo {
-        unsafe {
-            (self.tw_bo_new)(context, kernel, argument, bytes, instructions, error)
-        }
+        unsafe { (self.tw_bo_new)(device, kernel, argument, bytes, instructions, error) }
     }
     pub unsafe fn tw_bo_free(&self, bo: *mut tw_bo) {
         unsafe { (self.tw_bo_free)(bo) }

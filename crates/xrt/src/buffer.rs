@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use bytemuck::Pod;
 
 use crate::context::{Kernel, lock};
+use crate::device::Device;
 use crate::error::{Action, Error};
 use crate::raw::{self, Owned, tw_bo};
 
@@ -23,8 +24,9 @@ pub struct Buffer<T> {
     length: usize,
     /// Index of the kernel's argument that it was allocated for.
     pub(crate) argument: usize,
-    // After the buffer object, which is freed first.
-    kernel: Kernel,
+    // After the buffer object, which is freed first. No context: one that hangs can be closed while
+    // its buffers stay mapped.
+    pub(crate) device: Device,
     elements: PhantomData<T>,
 }
 
@@ -50,14 +52,15 @@ impl<T: Pod> Buffer<T> {
         let action = Action::Allocate;
         let bytes = length.checked_mul(size_of::<T>()).ok_or(Error::Memory { action })?;
         let index = i32::try_from(argument).map_err(|_| Error::Memory { action })?;
-        let (context, locked) = (lock(&kernel.context.inner), lock(&kernel.inner));
+        let device = kernel.context.device().clone();
+        let (opened, locked) = (lock(&device.inner), lock(&kernel.inner));
         let shim = locked.shim();
-        // SAFETY: the function of this type; context and kernel live. Nothing is no size to XRT.
+        // SAFETY: the function of this type; device and kernel live. Nothing is no size to XRT.
         let mut bo = unsafe {
             Owned::<tw_bo>::new(shim, action, |error| {
-                let (context, kernel) = (context.as_ptr(), locked.as_ptr());
+                let (device, kernel) = (opened.as_ptr(), locked.as_ptr());
                 let instructions = i32::from(instructions);
-                (shim.tw_bo_new)(context, kernel, index, bytes.max(1), instructions, error)
+                (shim.tw_bo_new)(device, kernel, index, bytes.max(1), instructions, error)
             })?
         };
         // SAFETY: the buffer object lives.
@@ -68,15 +71,8 @@ impl<T: Pod> Buffer<T> {
         let data = data.ok_or_else(|| Error::Other { action, text: text() })?;
         // SAFETY: so many bytes are mapped there, and nothing else knows of them yet.
         unsafe { data.cast::<u8>().write_bytes(0, bytes) };
-        drop((context, locked));
-        Ok(Self {
-            bo: Mutex::new(bo),
-            data,
-            length,
-            argument,
-            kernel: kernel.clone(),
-            elements: PhantomData,
-        })
+        drop((opened, locked));
+        Ok(Self { bo: Mutex::new(bo), data, length, argument, device, elements: PhantomData })
     }
 
     /// The elements.
@@ -93,9 +89,9 @@ impl<T: Pod> Buffer<T> {
 
     /// The same buffer as bytes.
     pub fn into_bytes(self) -> Buffer<u8> {
-        let Self { bo, data, length, argument, kernel, .. } = self;
+        let Self { bo, data, length, argument, device, .. } = self;
         let length = length * size_of::<T>();
-        Buffer { bo, data: data.cast(), length, argument, kernel, elements: PhantomData }
+        Buffer { bo, data: data.cast(), length, argument, device, elements: PhantomData }
     }
 
     /// Makes what was written here visible to the device.
@@ -147,10 +143,5 @@ impl<T> Buffer<T> {
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
         self.length == 0
-    }
-
-    /// The kernel that it was allocated for.
-    pub fn kernel(&self) -> &Kernel {
-        &self.kernel
     }
 }

@@ -21,6 +21,8 @@ pub struct DeviceInfo {
     pub bdf: String,
     /// Version of its firmware, where the driver tells.
     pub firmware: Option<String>,
+    /// Its PCI vendor and device, where the system tells.
+    pub pci: Option<[u16; 2]>,
     /// The XRT that serves it.
     pub xrt: Found,
 }
@@ -61,8 +63,9 @@ impl Device {
             })
         };
         let (name, bdf) = (ask(TW_NAME)?, ask(TW_BDF)?);
-        let firmware = firmware(&bdf);
-        let info = Arc::new(DeviceInfo { name, bdf, firmware, xrt: crate::find()? });
+        let firmware = attribute(&bdf, "fw_version");
+        let pci = number(&bdf, "vendor").zip(number(&bdf, "device")).map(<[u16; 2]>::from);
+        let info = Arc::new(DeviceInfo { name, bdf, firmware, pci, xrt: crate::find()? });
         Ok(Self { inner: Arc::new(Mutex::new(device)), info })
     }
 
@@ -80,9 +83,14 @@ impl Device {
     }
 }
 
-/// The driver shows the version of the firmware beside the device; XRT's interface does not.
-fn firmware(bdf: &str) -> Option<String> {
-    let file = Path::new("/sys/bus/pci/devices").join(bdf).join("fw_version");
+/// What the system shows beside a device. The driver shows the version of the firmware there, which
+/// XRT's interface does not.
+fn attribute(bdf: &str, name: &str) -> Option<String> {
+    let file = Path::new("/sys/bus/pci/devices").join(bdf).join(name);
     let text = std::fs::read_to_string(file).ok()?;
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+fn number(bdf: &str, name: &str) -> Option<u16> {
+    u16::from_str_radix(attribute(bdf, name)?.trim_start_matches("0x"), 16).ok()
 }

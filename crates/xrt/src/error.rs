@@ -187,17 +187,16 @@ impl Error {
                  set TILEWRIGHT_XRT_INCLUDE) and build again"
             }
             Self::NoLibrary { .. } => {
-                "install XRT 2.18 or later (Debian: apt install libxrt2 libxrt-npu2 from \
-                 trixie-backports or later; Ubuntu: the packages xrt_*-base and xrt_plugin-amdxdna), \
-                 or set TILEWRIGHT_XRT to its lib folder"
+                "install XRT 2.18 or later (Debian: libxrt2 and libxrt-npu2 of trixie-backports or later; \
+                 Ubuntu: the same of ppa:amd-team/xrt), or set TILEWRIGHT_XRT to its lib folder"
             }
             Self::WrongLibrary { .. } => {
                 "NPUs need XRT 2.18 or later; set TILEWRIGHT_XRT to the lib folder of one"
             }
             Self::NoDevice => {
                 "load the driver (modprobe amdxdna; Linux 6.14 or later has it), install XRT's plugin \
-                 for NPUs (Debian: libxrt-npu2; Ubuntu: xrt_plugin-amdxdna), and see that the NPU is \
-                 enabled in the firmware setup"
+                 for NPUs (libxrt-npu2), and see that the NPU is enabled in the firmware setup; \
+                 tilewright doctor says which of them is missing"
             }
             Self::Permission { .. } => {
                 "add yourself to the group render (sudo usermod -aG render $USER) and log in again"

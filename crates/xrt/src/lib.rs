@@ -44,8 +44,7 @@
 // Everything unsafe is in `library`, `raw` and `buffer`, behind the invariants that they state.
 #[rustfmt::skip]
 #[allow(
-    missing_docs, unreachable_pub, unsafe_code, non_camel_case_types, dead_code, unsafe_op_in_unsafe_fn,
-    clippy::all,
+    missing_docs, unreachable_pub, unsafe_code, non_camel_case_types, dead_code, clippy::all,
     reason = "generated"
 )]
 mod bindings;
@@ -63,5 +62,6 @@ pub use context::{Context, Kernel};
 pub use device::{Device, DeviceInfo};
 pub use error::{Action, CommandState, Error};
 pub use library::{Found, Version, find};
+pub use raw::memlock;
 pub use run::{Program, Run, Runlist};
 pub use running::{Running, Startable};

@@ -24,6 +24,8 @@ const COREUTIL: &str = "libxrt_coreutil.so.2";
 const OVERRIDE: &str = "TILEWRIGHT_XRT";
 /// Where XRT installs itself, beyond what the loader searches.
 const FOLDERS: [&str; 2] = ["/opt/xilinx/xrt/lib", "/opt/xilinx/xrt/lib64"];
+/// What the loader says of a file that is not there: the name alone says the same.
+const NO_FILE: &str = ": cannot open shared object file: No such file or directory";
 /// The first version that the shim runs with.
 const OLDEST: Version = Version { major: 2, minor: 18, patch: 0 };
 
@@ -113,7 +115,7 @@ fn coreutil(candidates: &[PathBuf]) -> Result<(libloading::Library, Found), Erro
                 // Versions tell theirs since they know NPUs.
                 None => old.push(format!("{}, of a version before NPUs", path.display())),
             },
-            Err(error) => tried.push(error),
+            Err(error) => tried.push(error.replace(NO_FILE, "")),
         }
     }
     if old.is_empty() {

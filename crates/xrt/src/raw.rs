@@ -113,8 +113,8 @@ pub(crate) fn text(
     Ok(text.to_string_lossy().into_owned())
 }
 
-/// The limit for locked memory in bytes; none if there is none.
-fn memlock() -> Option<u64> {
+/// The limit for locked memory of this process in bytes; none if there is none.
+pub fn memlock() -> Option<u64> {
     #[cfg(target_os = "linux")]
     return rustix::process::getrlimit(rustix::process::Resource::Memlock).current;
     #[cfg(not(target_os = "linux"))]

@@ -19,9 +19,10 @@ const OPCODE: u64 = 3;
 /// A stream that is uploaded: what [`Kernel::program`] returned.
 #[derive(Debug)]
 pub struct Program {
-    instructions: Buffer<u32>,
+    instructions: Arc<Buffer<u32>>,
     words: u32,
     bytes: Vec<usize>,
+    kernel: Kernel,
 }
 
 impl Program {
@@ -31,7 +32,8 @@ impl Program {
         let mut instructions = Buffer::<u32>::new(kernel, 1, words.len(), true)?;
         instructions.as_mut_slice().copy_from_slice(words);
         instructions.sync_to_device()?;
-        Ok(Self { instructions, words: count, bytes: bytes.to_vec() })
+        let instructions = Arc::new(instructions);
+        Ok(Self { instructions, words: count, bytes: bytes.to_vec(), kernel: kernel.clone() })
     }
 
     /// Bytes of each argument.
@@ -44,7 +46,7 @@ impl Program {
     /// # Errors
     /// As XRT has them.
     pub fn run(self: &Arc<Self>) -> Result<Run, Error> {
-        let kernel = lock(&self.instructions.kernel().inner);
+        let kernel = lock(&self.kernel.inner);
         let shim = kernel.shim();
         // SAFETY: the function of this type; the kernel lives.
         let mut run = unsafe {
@@ -96,7 +98,7 @@ impl Run {
     /// run.
     ///
     /// # Errors
-    /// When it is too small, or was allocated for another argument or in another context.
+    /// When it is too small, or was allocated for another argument or on another device.
     pub fn give<T: Pod>(&mut self, argument: usize, buffer: Buffer<T>) -> Result<(), Error> {
         let buffer = buffer.into_bytes();
         self.set(argument, &buffer)?;
@@ -183,9 +185,8 @@ impl Run {
         let Some(&bytes) = self.program.bytes.get(argument) else {
             return fail("is none that the program has");
         };
-        let (own, given) = (self.program.instructions.kernel(), buffer.kernel());
-        if !Arc::ptr_eq(&own.context.inner, &given.context.inner) {
-            return fail("has a buffer of another context");
+        if !Arc::ptr_eq(&self.context().device().inner, &buffer.device.inner) {
+            return fail("has a buffer of another device");
         }
         if buffer.argument != argument + FIRST_BUFFER {
             return fail("has a buffer that was allocated for another argument");
@@ -209,7 +210,7 @@ impl Run {
     }
 
     fn context(&self) -> &Context {
-        &self.program.instructions.kernel().context
+        &self.program.kernel.context
     }
 }
 
@@ -236,6 +237,12 @@ impl Sealed for Run {
             state if state.is_final() => Progress::Failed(Error::Command { state }),
             _ => Progress::Busy,
         })
+    }
+
+    fn abandon(self) {
+        let Self { run, slots, program } = self;
+        std::mem::forget((slots, Arc::clone(&program.instructions)));
+        drop(run);
     }
 }
 
@@ -371,6 +378,10 @@ impl Sealed for Runlist {
             (list.shim().tw_runlist_wait)(list.as_ptr(), milliseconds, error)
         })?;
         Ok(if done == 1 { Progress::Completed } else { Progress::Busy })
+    }
+
+    fn abandon(self) {
+        self.into_runs().into_iter().for_each(Run::abandon);
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) mod sealed {
         fn submit(&mut self) -> Result<(), Error>;
         /// Waits at most so long.
         fn wait(&self, time: Duration) -> Result<Progress, Error>;
+        /// Lets go of everything but its buffers, which stay mapped for good.
+        fn abandon(self);
     }
 }
 
@@ -32,7 +34,8 @@ pub trait Startable: sealed::Sealed {}
 /// A run on the device, with all its buffers: nothing else reaches them before it has ended.
 ///
 /// One that is dropped is waited for. If it does not end, or nobody knows whether it has, its buffers
-/// stay allocated for good: the device may still write to them.
+/// stay mapped for good: the device may still write to them. Its context does not stay, so that
+/// dropping that stops the device.
 #[derive(Debug)]
 #[must_use = "dropping it waits for it"]
 pub struct Running<J: Startable> {
@@ -83,7 +86,7 @@ impl<J: Startable> Drop for Running<J> {
         let Some(job) = self.job.take() else { return };
         let ended = !self.waited && !matches!(job.wait(GRACE), Ok(Progress::Busy) | Err(_));
         if !ended {
-            std::mem::forget(job);
+            job.abandon();
         }
     }
 }
@@ -110,6 +113,10 @@ mod tests {
         fn wait(&self, _: Duration) -> Result<Progress, Error> {
             self.asked.set(self.asked.get() + 1);
             (self.answer)()
+        }
+
+        fn abandon(self) {
+            std::mem::forget(self);
         }
     }
 
