@@ -1,16 +1,11 @@
-//! What the program under test and its test have in common.
+//! What the programs under test and their tests have in common.
 //!
-//! The program runs nano, the smallest of the models, with xclbins and streams of the stand-in
-//! toolchain. `tests/proof.rs` runs it on a machine with a simulated NPU.
+//! The programs run nano, the smallest of the models, with xclbins and streams of the stand-in
+//! toolchain: `tilewright-nano` is the product's command line, of the same sources, and `npu-proof`
+//! goes through XRT by hand. The tests run them on a machine with a simulated NPU.
 
+use tilewright::kernels::TABLE;
 use tilewright_kernel::{KernelInfo, TargetInfo};
-
-/// The dispatch table of nano.
-pub mod kernels {
-    include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
-}
-
-use kernels::TABLE;
 
 /// What went wrong.
 pub type Error = Box<dyn std::error::Error>;

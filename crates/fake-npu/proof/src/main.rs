@@ -1,4 +1,4 @@
-//! The program under test: what the command line does with an NPU, with kernels of its own.
+//! Goes through XRT by hand, on an NPU that may be a simulated one.
 //!
 //! `npu-proof smoke TARGET SECONDS` goes through XRT by hand, and says what each kernel computed: one
 //! line per run, with the BLAKE3 of the results. It waits so long for each. `npu-proof cut TARGET`

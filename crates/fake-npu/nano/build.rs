@@ -1,4 +1,4 @@
-//! Makes kernels, with xclbins and streams of the stand-in toolchain where there is an `xclbinutil`
+//! Makes the kernels of nano, with xclbins and streams of the stand-in toolchain where there is an `xclbinutil`
 //! for it: see `../stand-in`.
 
 use std::env;

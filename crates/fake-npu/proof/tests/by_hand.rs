@@ -1,45 +1,19 @@
-//! The program, on a machine with a simulated NPU, through the XRT that Debian ships.
+//! Kernels, lists of them and faults, by hand through the XRT that Debian ships.
+
+mod common;
 
 use std::collections::HashSet;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use fake_npu::{Fault, Known, Machine, Xrt};
-use npu_proof::{kernels, kernels_of, pattern, target};
+use common::machine;
+use fake_npu::{Fault, Machine};
+use npu_proof::{kernels_of, pattern, target};
 use tilewright_kernel::{Device, KernelInfo};
 use tilewright_sim::engine::{Limits, Simulator};
 use tilewright_sim::functions::{gemm, gemm_layout};
 use tilewright_sim::netlist::Netlist;
 use tilewright_sim::text::{self, Source};
-
-/// A machine that knows all streams of the program, or a loud reason why not.
-fn machine(device: Device) -> Option<Machine> {
-    if kernels::TABLE.targets.iter().any(|target| target.xclbin.is_none()) {
-        skip(format_args!("npu-proof was built without XRT's xclbinutil: run .ci/xrt"));
-        return None;
-    }
-    if let Err(tilewright_xrt::Error::NotBuilt { reason }) = tilewright_xrt::find() {
-        skip(format_args!(
-            "tilewright-xrt was built without XRT ({reason}): set TILEWRIGHT_XRT_INCLUDE as .ci/run does"
-        ));
-        return None;
-    }
-    let started = Xrt::find()
-        .map_err(|error| error.to_string())
-        .and_then(|xrt| Machine::start(xrt, known(), device).map_err(|error| error.to_string()));
-    started.inspect_err(|reason| skip(format_args!("{reason}"))).ok()
-}
-
-fn known() -> Known {
-    let mut known = Known::new();
-    for target in kernels::TABLE.targets {
-        let kernels = kernels_of(target);
-        let streams = kernels.iter().map(|kernel| (kernel.sequence, kernel.stream.unwrap().bytes));
-        let design = target.design;
-        known.add(&target.name(), design.module, Some(design.core_kernel), streams).unwrap();
-    }
-    known
-}
 
 fn run(machine: &Machine, arguments: &[&str]) -> Output {
     let output = program(machine, arguments).output().unwrap();
@@ -147,13 +121,4 @@ fn a_stream_of_another_design_is_seen() {
         problems.iter().any(|problem| problem.contains("configured for npu1-i8")),
         "{problems:?}"
     );
-}
-
-/// Says on standard error that something is not tested; unlike `eprintln!`, the test runner shows it.
-/// Where it has to be tested, that is a failure.
-fn skip(reason: std::fmt::Arguments<'_>) {
-    use std::io::Write;
-    let required = std::env::var_os("TILEWRIGHT_REQUIRE_PROOF").is_some_and(|set| set == "1");
-    assert!(!required, "TILEWRIGHT_REQUIRE_PROOF=1, and: {reason}");
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
 }
