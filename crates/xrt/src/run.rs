@@ -240,9 +240,9 @@ impl Sealed for Run {
     }
 
     fn abandon(self) {
-        let Self { run, slots, program } = self;
-        std::mem::forget((slots, Arc::clone(&program.instructions)));
-        drop(run);
+        // XRT ends the process when a run is freed that is in progress, so the run stays, and with it
+        // everything that it works on, up to the context.
+        std::mem::forget(self);
     }
 }
 
@@ -381,7 +381,8 @@ impl Sealed for Runlist {
     }
 
     fn abandon(self) {
-        self.into_runs().into_iter().for_each(Run::abandon);
+        // As one run.
+        std::mem::forget(self);
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) mod sealed {
         fn submit(&mut self) -> Result<(), Error>;
         /// Waits at most so long.
         fn wait(&self, time: Duration) -> Result<Progress, Error>;
-        /// Lets go of everything but its buffers, which stay mapped for good.
+        /// Leaves it where it is, for good: its buffers stay mapped, and its context open.
         fn abandon(self);
     }
 }
@@ -33,9 +33,9 @@ pub trait Startable: sealed::Sealed {}
 
 /// A run on the device, with all its buffers: nothing else reaches them before it has ended.
 ///
-/// One that is dropped is waited for. If it does not end, or nobody knows whether it has, its buffers
-/// stay mapped for good: the device may still write to them. Its context does not stay, so that
-/// dropping that stops the device.
+/// One that is dropped is waited for. If it does not end, or nobody knows whether it has, it stays for
+/// good with its buffers and its context: the device may still write to them, and XRT ends the process
+/// when it is told to free a run in progress.
 #[derive(Debug)]
 #[must_use = "dropping it waits for it"]
 pub struct Running<J: Startable> {
