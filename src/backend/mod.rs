@@ -1,8 +1,10 @@
 //! What runs kernels.
 //!
-//! [`cpu`] is the default, there on every machine. [`sim`] runs the matmuls on a simulated NPU;
-//! [`mod@array`] is the host's side of that and of a real one.
+//! [`cpu`] is the default, there on every machine. [`npu`] runs the matmuls on an NPU, [`sim`] on a
+//! simulated one; [`mod@array`] is the host's side of both.
 
 pub mod array;
 pub mod cpu;
+pub mod npu;
+mod reference;
 pub mod sim;

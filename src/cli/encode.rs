@@ -1,6 +1,8 @@
 //! `tilewright encode`: from a sound file to Whisper's encoder output.
 
 mod compare;
+mod place;
+mod receipt;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -8,18 +10,16 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use tilewright::audio::{self, AudioReader, HOP, LogMel, SAMPLE_RATE, Window, Workspace};
-use tilewright::backend::array::{Array, Spent};
+use tilewright::backend::array::Spent;
 use tilewright::backend::cpu::{Cpu, Numeric, Scaling};
-use tilewright::backend::sim::Sim;
-use tilewright::encoder::{self, Encode, Matmuls, Nobody, Observer, Profile};
+use tilewright::encoder::{Nobody, Observer, Profile};
 use tilewright::features::{FeatureWriter, Format};
-use tilewright::kernels::TABLE;
 use tilewright::weights::Weights;
-use tilewright_kernel::{Precision, TargetInfo};
 
 use super::error::CliError;
 use super::{complain, output};
 use compare::Comparison;
+use place::{OnNpu, Placed};
 use report::{Report, Shape};
 
 /// Encode a sound file: write the features that Whisper's decoder works on
@@ -45,13 +45,13 @@ pub(crate) struct EncodeArgs {
     #[arg(long, value_enum, default_value_t = ScalingArg::PerRow)]
     scales: ScalingArg,
 
-    /// What to run on; auto takes the best that there is. sim runs the matmuls on a simulated NPU,
-    /// all else on the CPU; it needs a C++ compiler
+    /// What the matmuls run on, all else runs on the CPU. auto takes an NPU if there is one that
+    /// works, and says so if not; npu fails then. sim simulates one, with a C++ compiler
     #[arg(long, value_enum, default_value_t = BackendArg::Auto)]
     backend: BackendArg,
 
-    /// The compiled target whose array is simulated, like npu2-i8 [default: the first of the
-    /// precision]
+    /// The compiled target of the array, like npu2-i8 [default: that of the NPU; for sim the first
+    /// of the precision]
     #[arg(long, value_name = "TARGET")]
     target: Option<String>,
 
@@ -75,6 +75,10 @@ pub(crate) struct EncodeArgs {
     #[arg(long)]
     profile: bool,
 
+    /// Write down what really ran: device, firmware, hashes, and per op backend, calls and times
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
+
     /// Print one JSON object and nothing else
     #[arg(long)]
     json: bool,
@@ -90,6 +94,7 @@ Examples:
   tilewright encode talk.mp3 --weights openai/whisper-base --out talk.safetensors
   tilewright encode samples/speech.wav --precision f32 --profile
   tilewright encode samples/speech.wav --backend sim --target npu2-i8 --profile
+  tilewright encode samples/speech.wav --backend npu --receipt receipt.json
 
 JSON:
   { audio, audio_seconds, windows, model, weights, backend, isa, precision, positions,
@@ -103,7 +108,17 @@ JSON:
   mel_ms and encoder_ms are totals over all windows. real_time_factor is the length of all windows
   over the time to encode them, spectrogram included. peak_memory_bytes is null where the system
   does not tell; profile and comparison are null unless asked for. checksum is the BLAKE3 of the
-  features as little-endian f32.";
+  features as little-endian f32.
+
+JSON of --receipt:
+  { tilewright, model, target, device: { name, bdf, firmware, xrt, generation }, xclbin,
+    streams: [{ op, sequence, m, k, n, hash }],
+    ops: [{ op, backend, calls, total_us, packing_us, device_us, waiting_us, unpacking_us }],
+    features }
+  device and xclbin are null and streams is empty where no NPU ran. xclbin, hash and features are
+  BLAKE3. An op that ran on two backends, because the NPU failed on the way, is there twice. device_us
+  is the time on the array, waiting_us that until it was seen to be done; of the CPU only total_us is
+  known. --repeat is not counted.";
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum PrecisionArg {
@@ -123,6 +138,7 @@ enum BackendArg {
     Auto,
     Cpu,
     Sim,
+    Npu,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -191,21 +207,26 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<(), CliError> {
     let comparison = args.compare.as_deref().map(Comparison::read).transpose()?;
     let start = Instant::now();
     let weights = weights(args)?;
-    let target = target(&weights, args)?;
     let cpu = Cpu::new()?;
-    let mut encoder = load(args, target, cpu, &weights)?;
+    let placed = Placed::new(args, cpu, &weights)?;
     let load_time = start.elapsed();
 
-    let mut job = Job::new(args, encoder.as_mut(), comparison)?;
+    let mut job = Job::new(args, cpu, &weights, placed, comparison)?;
     job.encode_all(&mut reader)?;
-    let done = job.finish()?;
+    let (placed, used, done) = job.finish()?;
+    let (target, encoder) = (placed.target, &placed.encoder);
+    // What matmuls ran on that did not run on the CPU, though the rest may have.
+    let array = if used.is_some() { "npu" } else { "sim" };
+    if let Some(path) = &args.receipt {
+        receipt::write(path, &placed, array, used.as_ref(), &done)?;
+    }
     let report = Report {
         audio: args.audio.display().to_string(),
         audio_seconds: done.seconds,
         windows: done.tensor[0],
         model: target.model,
         weights: args.weights.clone().unwrap_or_else(|| "synthetic".to_owned()),
-        backend: if args.backend == BackendArg::Sim { "sim" } else { "cpu" },
+        backend: placed.backend,
         isa: cpu.isa().to_string(),
         precision: args.precision_name(),
         positions: encoder.positions(),
@@ -237,63 +258,14 @@ fn weights(args: &EncodeArgs) -> Result<Weights, CliError> {
     }
 }
 
-/// The compiled target of the precision, and of the name if there is one, whose sizes are those of
-/// the weights; of those that fit none, the first, whose error then names the sizes.
-fn target(weights: &Weights, args: &EncodeArgs) -> Result<&'static TargetInfo, CliError> {
-    let simulates = args.backend == BackendArg::Sim;
-    if args.target.is_some() && !simulates {
-        return Err(CliError::TargetOfNoArray);
-    }
-    let precision = match args.precision() {
-        PrecisionArg::I8 => Some(Precision::I8),
-        PrecisionArg::Bf16 => Some(Precision::Bf16),
-        PrecisionArg::F32 if simulates => return Err(CliError::NoF32),
-        // The reference has no kernels of its own: it takes the shapes of any.
-        PrecisionArg::F32 => None,
-    };
-    let fits = |target: &&TargetInfo| {
-        precision.is_none_or(|p| p == target.precision)
-            && args.target.as_ref().is_none_or(|name| *name == target.name())
-    };
-    let mut targets = TABLE.targets.iter().copied().filter(fits);
-    let first = targets.clone().next();
-    let same = |target: &&TargetInfo| {
-        let wanted = weights.dimensions();
-        wanted.is_some() && encoder::dimensions(target) == wanted
-    };
-    targets.find(same).or(first).ok_or_else(|| match &args.target {
-        Some(name) => {
-            let mut known: Vec<String> = TABLE.targets.iter().map(|target| target.name()).collect();
-            known.sort();
-            known.dedup();
-            CliError::NoSuchTarget { name: name.clone(), precision: args.precision_name(), known }
-        }
-        None => CliError::NoTarget { precision: args.precision_name() },
-    })
-}
-
-fn load(
-    args: &EncodeArgs,
-    target: &'static TargetInfo,
-    cpu: Cpu,
-    weights: &Weights,
-) -> Result<Box<dyn Encode>, CliError> {
-    let lengths = TABLE.of(target.model, target.device, target.precision);
-    let length = args.audio_ctx.or_else(|| lengths.filter_map(|kernel| kernel.length).max());
-    let cache = weights.pack_cache()?;
-    let matmuls = match args.backend {
-        BackendArg::Auto | BackendArg::Cpu => args.numeric().into(),
-        BackendArg::Sim => {
-            Matmuls::Array(Array::new(Box::new(Sim::new(target)?), cpu), args.scaling())
-        }
-    };
-    Ok(encoder::load(target, length, cpu, matmuls, weights, Some(&cache))?)
-}
-
 /// The work on one sound file.
 struct Job<'a> {
     args: &'a EncodeArgs,
-    encoder: &'a mut dyn Encode,
+    cpu: Cpu,
+    weights: &'a Weights,
+    placed: Placed,
+    /// The NPU that some windows ran on, though others may not have.
+    used: Option<OnNpu>,
     log_mel: LogMel,
     workspace: Workspace,
     mel: Vec<f32>,
@@ -319,11 +291,13 @@ struct Done {
 impl<'a> Job<'a> {
     fn new(
         args: &'a EncodeArgs,
-        encoder: &'a mut dyn Encode,
+        cpu: Cpu,
+        weights: &'a Weights,
+        mut placed: Placed,
         comparison: Option<Comparison>,
     ) -> Result<Self, CliError> {
-        let dimensions = encoder.dimensions();
-        let shape = [encoder.positions(), dimensions.d_model];
+        let dimensions = placed.encoder.dimensions();
+        let shape = [placed.encoder.positions(), dimensions.d_model];
         let out = args.out();
         let writer = FeatureWriter::create(&out, args.format(), shape)
             .map_err(|source| CliError::Write { path: out, source })?;
@@ -336,7 +310,10 @@ impl<'a> Job<'a> {
             comparison,
             done: Done::default(),
             args,
-            encoder,
+            cpu,
+            weights,
+            used: placed.npu.take(),
+            placed,
         })
     }
 
@@ -346,7 +323,7 @@ impl<'a> Job<'a> {
         let mut window = Window::default();
         while reader.next_window_into(&mut window)? {
             // A shorter context looks at less at a time.
-            let samples = self.encoder.positions() * 2 * HOP;
+            let samples = self.placed.encoder.positions() * 2 * HOP;
             for part in window.samples.chunks(samples) {
                 self.encode(part)?;
                 progress.set_position(self.done.seconds as u64);
@@ -362,18 +339,28 @@ impl<'a> Job<'a> {
         self.done.mel += start.elapsed();
         let first = self.done.encoded_seconds == 0.0;
         self.done.seconds += samples.len() as f64 / f64::from(SAMPLE_RATE);
-        self.done.encoded_seconds += self.encoder.positions() as f64 * 0.02;
+        self.done.encoded_seconds += self.placed.encoder.positions() as f64 * 0.02;
 
+        if let Err(error) = self.encode_mel(first) {
+            self.placed = self.placed.fall_back(self.args, self.cpu, self.weights, error)?;
+            self.encode_mel(first)?;
+        }
+        Ok(())
+    }
+
+    /// Encodes the spectrogram and writes the features; a failure leaves nothing written.
+    fn encode_mel(&mut self, first: bool) -> Result<(), CliError> {
+        let encoder = &mut self.placed.encoder;
         let mut times = Vec::new();
         for _ in 1..self.args.repeat {
             let start = Instant::now();
-            self.encoder.encode(&self.mel, &mut Nobody)?;
+            encoder.encode(&self.mel, &mut Nobody)?;
             times.push(start.elapsed());
         }
         let comparison = self.comparison.as_mut().filter(|_| first);
         let mut watch = Watch { profile: &mut self.done.profile, comparison };
         let start = Instant::now();
-        let features = self.encoder.encode(&self.mel, &mut watch)?;
+        let features = encoder.encode(&self.mel, &mut watch)?;
         times.push(start.elapsed());
         times.sort_unstable();
         self.done.encoder += times[times.len() / 2];
@@ -389,14 +376,14 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
-    fn finish(self) -> Result<Done, CliError> {
+    fn finish(self) -> Result<(Placed, Option<OnNpu>, Done), CliError> {
         let mut done = self.done;
         done.comparison = self.comparison.map(Comparison::finish).transpose()?;
         let out = self.args.out();
         let write = |source| CliError::Write { path: out, source };
         done.tensor = self.writer.finish().map_err(write)?;
         done.checksum = self.hasher.finalize().to_hex().to_string();
-        Ok(done)
+        Ok((self.placed, self.used, done))
     }
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use tilewright::backend::array::ArrayError;
+use tilewright::backend::npu::NpuError;
 use tilewright::backend::sim::SimError;
 use tilewright::encoder::EncoderError;
 use tilewright_codegen::problem::{Problem, Problems};
@@ -75,6 +76,8 @@ pub(crate) enum CliError {
     BufferNumber { number: usize, buffers: usize },
     /// A target could not be simulated.
     Sim(SimError),
+    /// The NPU cannot be used.
+    Npu(NpuError),
     /// No design could be planned, so there is nothing to write.
     NoDesign,
 }
@@ -102,6 +105,7 @@ from! {
     Sim(SimError),
     Design(DesignError),
     Library(LibraryError),
+    Npu(NpuError),
 }
 
 impl From<RunError> for CliError {
@@ -185,6 +189,7 @@ impl fmt::Display for CliError {
             }
             Self::NoF32 => write!(f, "no NPU multiplies in f32")?,
             Self::Sim(error) => write!(f, "{error}")?,
+            Self::Npu(error) => write!(f, "{error}")?,
             Self::NoDesign => write!(f, "no target has a design, nothing was written")?,
         }
         self.help().map_or(Ok(()), |help| write!(f, "\n  = help: {help}"))
@@ -210,6 +215,10 @@ impl CliError {
                 let reads = action.starts_with("read");
                 let help = if reads { reading_help } else { writing_help };
                 Some(help(source.kind()).to_owned())
+            }
+            Self::Npu(error) => error.help().map(str::to_owned),
+            Self::Encoder(EncoderError::Array(ArrayError::Device(error))) => {
+                error.downcast_ref().and_then(NpuError::help).map(str::to_owned)
             }
             Self::Codegen(_)
             | Self::Stdout(_)
@@ -240,7 +249,7 @@ impl CliError {
             Self::NotCompiled { what, known, .. } => {
                 Some(format!("the compiled {what}s are {}", known.join(", ")))
             }
-            Self::TargetOfNoArray => Some("add --backend sim".to_owned()),
+            Self::TargetOfNoArray => Some("add --backend sim or --backend npu".to_owned()),
             Self::NoF32 => Some("--precision i8 or bf16, or --backend cpu".to_owned()),
             Self::NoTarget { .. } => {
                 Some("add a [[target]] of it to model.toml and build again".to_owned())

@@ -5,6 +5,7 @@
 //! [`status::Status`]. What went wrong is said on standard error, so that
 //! standard output holds results and nothing else.
 
+mod doctor;
 mod encode;
 mod error;
 mod output;
@@ -48,6 +49,7 @@ Examples:
 
 #[derive(Subcommand)]
 enum Command {
+    Doctor(doctor::DoctorArgs),
     Encode(encode::EncodeArgs),
     Plan(plan::PlanArgs),
     Render(render::RenderArgs),
@@ -80,6 +82,7 @@ pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     listen(cli.verbose);
     let done = match cli.command {
+        Command::Doctor(args) => doctor::run(&args),
         Command::Encode(args) => encode::run(&args).map(|()| Status::Done),
         Command::Plan(args) => plan::run(&args).map(|()| Status::Done),
         Command::Render(args) => render::run(&args).map(|()| Status::Done),

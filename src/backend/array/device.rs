@@ -25,7 +25,8 @@ pub struct DeviceTime {
 /// What runs kernels on packed buffers: a simulator, or an NPU.
 ///
 /// A device owns the host buffers of its kernels. It is used by one caller at a time: fill
-/// [`Device::input`], [`Device::run`], read [`Device::output`].
+/// [`Device::input`], [`Device::start`], [`Device::finish`], read [`Device::output`]. Where
+/// [`Device::depth`] is more than one, so many runs can be started before the first is finished.
 pub trait Device: Send {
     /// The backend's name in reports.
     fn name(&self) -> &'static str;
@@ -39,20 +40,40 @@ pub trait Device: Send {
     /// As the device defines them.
     fn keep(&mut self, kernel: &KernelInfo, packed: SharedBytes) -> Result<WeightsId, ArrayError>;
 
-    /// The buffer A of a kernel, with whatever was left in it.
+    /// Runs that it takes at a time.
+    fn depth(&self) -> usize {
+        1
+    }
+
+    /// The buffer A of a kernel for the next run, with whatever was left in it.
     ///
     /// # Errors
     /// As the device defines them.
     fn input(&mut self, kernel: &KernelInfo) -> Result<&mut [u8], ArrayError>;
 
-    /// Runs a kernel on what its input holds.
+    /// Starts a kernel on what its input holds.
     ///
     /// # Errors
     /// As the device defines them.
-    fn run(&mut self, kernel: &KernelInfo, weights: WeightsId) -> Result<DeviceTime, ArrayError>;
+    fn start(&mut self, kernel: &KernelInfo, weights: WeightsId) -> Result<(), ArrayError>;
 
-    /// The buffer C of the kernel that ran last.
+    /// Waits for the run that was started first, of those that were not finished.
+    ///
+    /// # Errors
+    /// As the device defines them.
+    fn finish(&mut self) -> Result<DeviceTime, ArrayError>;
+
+    /// The buffer C of the run that was finished last.
     fn output(&self) -> &[u8];
+
+    /// Told why a run failed: makes all runs that were not finished worth another try, after which
+    /// what was kept is still there; or says why not, which is `error` or more than that.
+    ///
+    /// # Errors
+    /// When there is no other try.
+    fn recover(&mut self, error: ArrayError) -> Result<(), ArrayError> {
+        Err(error)
+    }
 }
 
 /// Weights that a device keeps for kernel `K`: no other kernel takes them.
@@ -86,6 +107,19 @@ impl std::ops::AddAssign for Spent {
         self.waiting += other.waiting;
         self.unpacking += other.unpacking;
         self.runs += other.runs;
+    }
+}
+
+/// Windows of a matmul that were handed to the device, and that came back.
+#[derive(Debug, Default)]
+struct Queue {
+    started: usize,
+    finished: usize,
+}
+
+impl Queue {
+    fn in_flight(&self) -> usize {
+        self.started - self.finished
     }
 }
 
@@ -145,7 +179,8 @@ impl Array {
     /// C = epilogue(A × B), or C plus that.
     ///
     /// A is the M × K activations of one window, or of several that lie one behind the other; C is
-    /// as many times M × N. Each window is a run of the device.
+    /// as many times M × N. Each window is a run of the device; the next is packed and the one before
+    /// unpacked while it runs, if the device can do that.
     ///
     /// # Errors
     /// When lengths are not those of the kernel, or what the device reports.
@@ -163,24 +198,62 @@ impl Array {
             return Err(ArrayError::Windows { shape, given: a.len() });
         }
         check_length("C", a.len() / shape.k * shape.n, c.len())?;
-        let mut spent = Spent::default();
-        for (a, c) in a.chunks_exact(window).zip(c.chunks_exact_mut(shape.m * shape.n)) {
-            let start = Instant::now();
-            let input = self.device.input(K::INFO)?;
-            geometry.pack_activations(&self.cpu, Operand::F32(a, scaling), input)?;
-            let packed = Instant::now();
-            let device = self.device.run(K::INFO, b.weights)?;
-            let ran = Instant::now();
-            geometry.unpack(&self.cpu, self.device.output(), output, c)?;
-            spent += Spent {
-                packing: packed - start,
-                device,
-                waiting: ran - packed,
-                unpacking: ran.elapsed(),
-                runs: 1,
+        let (mut spent, mut queue) = (Spent::default(), Queue::default());
+        let windows = a.len() / window;
+        while queue.finished < windows {
+            let step = if queue.started < windows && queue.in_flight() < self.device.depth() {
+                let a = &a[queue.started * window..][..window];
+                self.start(K::INFO, b, Operand::F32(a, scaling), &mut spent)
+                    .map(|()| queue.started += 1)
+            } else {
+                let c = &mut c[queue.finished * shape.m * shape.n..][..shape.m * shape.n];
+                self.finish(&geometry, output, c, &mut spent).map(|()| queue.finished += 1)
             };
+            let Err(error) = step else { continue };
+            if let Err(error) = self.device.recover(error) {
+                // What is still on the device is of no use, and must not be taken for the results of
+                // the next matmul.
+                (0..queue.in_flight()).for_each(|_| drop(self.device.finish()));
+                return Err(error);
+            }
+            queue.started = queue.finished;
         }
         Ok(spent)
+    }
+
+    /// Packs a window and starts its run.
+    fn start<K: Kernel>(
+        &mut self,
+        kernel: &KernelInfo,
+        b: &Prepared<K>,
+        a: Operand<'_>,
+        spent: &mut Spent,
+    ) -> Result<(), ArrayError> {
+        let start = Instant::now();
+        b.geometry.pack_activations(&self.cpu, a, self.device.input(kernel)?)?;
+        let packed = Instant::now();
+        self.device.start(kernel, b.weights)?;
+        spent.packing += packed - start;
+        spent.waiting += packed.elapsed();
+        Ok(())
+    }
+
+    /// Waits for a window and unpacks it.
+    fn finish(
+        &mut self,
+        geometry: &Geometry<'_>,
+        output: Output,
+        c: &mut [f32],
+        spent: &mut Spent,
+    ) -> Result<(), ArrayError> {
+        let start = Instant::now();
+        let device = self.device.finish()?;
+        let ran = Instant::now();
+        geometry.unpack(&self.cpu, self.device.output(), output, c)?;
+        let unpacking = ran.elapsed();
+        let waiting = ran - start;
+        *spent += Spent { packing: Duration::ZERO, device, waiting, unpacking, runs: 1 };
+        Ok(())
     }
 
     fn geometry<K: Kernel>(&self) -> Result<Geometry<'static>, ArrayError> {

@@ -16,10 +16,10 @@ use tilewright_kernel::{KernelInfo, Precision, Shape, TargetInfo};
 use tilewright_sim::engine::{Run, Stats};
 use tilewright_sim::functions::{Access, Argument, Function, Functions, Returned};
 
-use super::reference::{self, Operands};
 use super::{Sim, SimError, layout};
 use crate::backend::array::{Device, Geometry, Operand};
 use crate::backend::cpu::{Cpu, Output, Scaling, SharedBytes};
+use crate::backend::reference::{self, Operands};
 
 /// What the epilogue does.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -140,7 +140,7 @@ impl Verifier {
     pub fn verify(&mut self, kernel: &'static KernelInfo) -> Result<Verified, SimError> {
         let geometry = Geometry::new(kernel)?;
         let operands = Operands::new(kernel);
-        let weights = pack_weights(&geometry, &operands)?;
+        let weights: SharedBytes = Arc::new(operands.pack_weights(&geometry)?);
         let before = self.sim.findings().len();
         let sums = self.sums(&geometry, &operands, &weights)?;
         let expected = reference::sums(kernel, &operands);
@@ -186,7 +186,7 @@ impl Verifier {
     pub fn again(&mut self, verified: &Verified) -> Result<bool, SimError> {
         let geometry = Geometry::new(verified.kernel)?;
         let operands = Operands::new(verified.kernel);
-        let weights = pack_weights(&geometry, &operands)?;
+        let weights: SharedBytes = Arc::new(operands.pack_weights(&geometry)?);
         self.run(&geometry, &operands, &weights, Mode::Real)?;
         Ok(blake3::hash(self.sim.output()) == verified.results)
     }
@@ -221,17 +221,7 @@ impl Verifier {
         self.mode.store(mode as u8, Ordering::Relaxed);
         let kernel = geometry.kernel();
         let input = self.sim.input(kernel)?;
-        match kernel.target.precision {
-            Precision::I8 => {
-                let values: Vec<i8> = operands.a.iter().map(|&x| x as i8).collect();
-                let operand = Operand::I8(&values, &operands.rows);
-                geometry.pack_activations(&self.cpu, operand, input)?;
-            }
-            Precision::Bf16 => {
-                let operand = Operand::F32(&operands.a, Scaling::PerRow);
-                geometry.pack_activations(&self.cpu, operand, input)?;
-            }
-        }
+        operands.pack_activations(geometry, &self.cpu, input)?;
         self.sim.launch(kernel, weights)
     }
 }
@@ -269,22 +259,6 @@ impl HostTimes {
         }
         Ok(times)
     }
-}
-
-fn pack_weights(geometry: &Geometry<'_>, operands: &Operands) -> Result<SharedBytes, SimError> {
-    use tilewright_kernel::WeightsRef;
-    let Operands { b, columns: scales, bias, .. } = operands;
-    let packed = match geometry.kernel().target.precision {
-        Precision::I8 => {
-            let values: Vec<i8> = b.iter().map(|&x| x as i8).collect();
-            geometry.pack_narrow_weights(WeightsRef::I8 { values: &values, scales, bias })?
-        }
-        Precision::Bf16 => {
-            let values: Vec<bf16> = b.iter().map(|&x| bf16::from_f32(x)).collect();
-            geometry.pack_narrow_weights(WeightsRef::Bf16 { values: &values, bias })?
-        }
-    };
-    Ok(Arc::new(packed))
 }
 
 /// Useful multiply-accumulates of all that the cores could do.

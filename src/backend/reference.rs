@@ -2,26 +2,29 @@
 
 use half::bf16;
 use rayon::prelude::*;
-use tilewright_kernel::{Epilogue, KernelInfo, Precision, Shape};
+use tilewright_kernel::{Epilogue, KernelInfo, Precision, Shape, WeightsRef};
+
+use super::array::{ArrayError, Geometry, Operand};
+use super::cpu::{Cpu, Scaling};
 
 /// Operands of a kernel that every run of it gets: the same each time, of the sizes that occur.
-pub(super) struct Operands {
+pub(in crate::backend) struct Operands {
     /// M × K values, row by row, of the kernel's precision.
-    pub(super) a: Vec<f32>,
+    pub(in crate::backend) a: Vec<f32>,
     /// K × N values, row by row.
-    pub(super) b: Vec<f32>,
+    pub(in crate::backend) b: Vec<f32>,
     /// A scale for each row of A; ones for bf16.
-    pub(super) rows: Vec<f32>,
+    pub(in crate::backend) rows: Vec<f32>,
     /// A scale for each column of B; ones for bf16.
-    pub(super) columns: Vec<f32>,
+    pub(in crate::backend) columns: Vec<f32>,
     /// A bias for each column.
-    pub(super) bias: Vec<f32>,
+    pub(in crate::backend) bias: Vec<f32>,
 }
 
 impl Operands {
     /// Random ones: i8 over the whole of −127..=127, and scales that take the results to where GELU
     /// bends.
-    pub(super) fn new(kernel: &KernelInfo) -> Self {
+    pub(in crate::backend) fn new(kernel: &KernelInfo) -> Self {
         let Shape { m, k, n } = kernel.shape;
         let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ (m * k * n) as u64);
         let deviation = (k as f32).sqrt();
@@ -52,6 +55,45 @@ impl Operands {
     }
 }
 
+impl Operands {
+    /// Packs A into a kernel's buffer.
+    pub(in crate::backend) fn pack_activations(
+        &self,
+        geometry: &Geometry<'_>,
+        cpu: &Cpu,
+        buffer: &mut [u8],
+    ) -> Result<(), ArrayError> {
+        match geometry.kernel().target.precision {
+            Precision::I8 => {
+                let values: Vec<i8> = self.a.iter().map(|&x| x as i8).collect();
+                geometry.pack_activations(cpu, Operand::I8(&values, &self.rows), buffer)
+            }
+            Precision::Bf16 => {
+                let operand = Operand::F32(&self.a, Scaling::PerRow);
+                geometry.pack_activations(cpu, operand, buffer)
+            }
+        }
+    }
+
+    /// B as a kernel's buffer.
+    pub(in crate::backend) fn pack_weights(
+        &self,
+        geometry: &Geometry<'_>,
+    ) -> Result<Vec<u8>, ArrayError> {
+        let Self { b, columns: scales, bias, .. } = self;
+        match geometry.kernel().target.precision {
+            Precision::I8 => {
+                let values: Vec<i8> = b.iter().map(|&x| x as i8).collect();
+                geometry.pack_narrow_weights(WeightsRef::I8 { values: &values, scales, bias })
+            }
+            Precision::Bf16 => {
+                let values: Vec<bf16> = b.iter().map(|&x| bf16::from_f32(x)).collect();
+                geometry.pack_narrow_weights(WeightsRef::Bf16 { values: &values, bias })
+            }
+        }
+    }
+}
+
 /// xorshift64*, so that a failure comes back.
 struct Random(u64);
 
@@ -75,7 +117,7 @@ impl Random {
 
 /// Sums as the bits of an accumulator, M × N: i32 for i8; for bf16, f32 that is rounded after each
 /// addition, in the order of K.
-pub(super) fn sums(kernel: &KernelInfo, operands: &Operands) -> Vec<u32> {
+pub(in crate::backend) fn sums(kernel: &KernelInfo, operands: &Operands) -> Vec<u32> {
     let shape = kernel.shape;
     match kernel.target.precision {
         Precision::Bf16 => {
@@ -145,7 +187,7 @@ fn add_products(
 /// For bf16 the bias is added in f32, as on a core; all else is f64. For i8 the sums are scaled in
 /// f64, and what the core's float arithmetic may cost, 2^-15 of the product (2^-22 before GELU) and
 /// 2^-23 of the bias, is no error: it only shows where the two cancel.
-pub(super) fn worst_ulps(
+pub(in crate::backend) fn worst_ulps(
     kernel: &KernelInfo,
     operands: &Operands,
     sums: &[u32],
@@ -187,6 +229,28 @@ pub(super) fn worst_ulps(
     };
     let all = sums.par_iter().zip(results).enumerate();
     all.fold(|| 0.0, worst).reduce(|| 0.0, f64::max)
+}
+
+/// A result of a kernel on exact sums, before it is rounded.
+pub(in crate::backend) fn result(
+    kernel: &KernelInfo,
+    operands: &Operands,
+    index: usize,
+    sum: u32,
+) -> f64 {
+    let (row, column) = (index / kernel.shape.n, index % kernel.shape.n);
+    let product = match kernel.target.precision {
+        Precision::Bf16 => f64::from(f32::from_bits(sum)),
+        Precision::I8 => {
+            let scale = f64::from(operands.rows[row]) * f64::from(operands.columns[column]);
+            f64::from(sum.cast_signed()) * scale
+        }
+    };
+    match kernel.epilogue {
+        Epilogue::None => product,
+        Epilogue::Bias => product + f64::from(operands.bias[column]),
+        Epilogue::BiasGelu => gelu(product + f64::from(operands.bias[column])),
+    }
 }
 
 /// x·Φ(x), the exact GELU.

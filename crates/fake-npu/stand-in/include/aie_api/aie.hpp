@@ -1,0 +1,1 @@
+// Only looked for, never compiled: see ../../README.md.
