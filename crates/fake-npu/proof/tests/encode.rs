@@ -1,5 +1,7 @@
 //! `tilewright encode --backend npu`: the command line, an unmodified XRT, and a simulated NPU.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod common;
 
 use std::path::{Path, PathBuf};
