@@ -1,7 +1,7 @@
 //! What runs kernels.
 //!
 //! [`cpu`] is the default, there on every machine. [`npu`] runs the matmuls on an NPU, [`sim`] on a
-//! simulated one; [`array`] is the host's side of both.
+//! simulated one; [`mod@array`] is the host's side of both.
 
 pub mod array;
 pub mod cpu;

@@ -32,7 +32,7 @@ Exit status:
 JSON:
   { npu_works, checks: [{ check, state, found, debian, ubuntu }] }
   state is ok, missing (the NPU does not work without) or optional (only a build, or only speed,
-  suffers). debian and ubuntu say what to do there; null where nothing is to be done.";
+  suffers). debian and ubuntu say what to do there; left out where nothing is to be done.";
 
 /// The JSON object; its keys stay what they are.
 #[derive(Serialize)]

@@ -219,3 +219,41 @@ fn an_array_that_is_not_there_is_an_error_that_says_what_is() {
     assert!(outcome.stderr.contains("there is no C++ compiler"), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("CXX=no-such-compiler"), "{}", outcome.stderr);
 }
+
+#[test]
+fn without_an_npu_npu_fails_and_auto_takes_the_cpu_and_says_so_once() {
+    // Whatever this machine has, there is no XRT where the variable says.
+    let (sandbox, file) = (Sandbox::new(), sample());
+    let encode = |arguments: &[&str]| {
+        let mut command = sandbox.command(&[&["encode", &file], arguments].concat());
+        command.env("TILEWRIGHT_CACHE_DIR", sandbox.path("cache"));
+        command.env("TILEWRIGHT_XRT", sandbox.path("no-xrt"));
+        Outcome::of(&mut command)
+    };
+    let outcome = encode(&["--backend", "npu"]);
+    assert_eq!((outcome.status, outcome.stdout.as_str()), (Some(1), ""), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("error: ") && outcome.stderr.contains("= help: "));
+    let outcome = encode(&["--audio-ctx", "384"]);
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    assert_eq!(outcome.stderr.matches("note: running on the CPU, as ").count(), 1);
+    let outcome = encode(&["--audio-ctx", "384", "--backend", "cpu"]);
+    assert!(!outcome.stderr.contains("note:"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_receipt_says_what_really_ran() {
+    let (sandbox, file) = (Sandbox::new(), sample());
+    let arguments = ["--backend", "cpu", "--audio-ctx", "384", "--json", "--receipt", "r.json"];
+    let outcome = run(&sandbox, &[&[file.as_str()], &arguments[..]].concat());
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("it is JSON");
+    let report = json(&outcome.stdout);
+    let receipt = json(&std::fs::read_to_string(sandbox.path("r.json")).expect("it is written"));
+    assert_eq!(receipt["features"], report["checksum"]);
+    assert!(receipt["device"].is_null() && receipt["xclbin"].is_null());
+    let ops = receipt["ops"].as_array().expect("a list");
+    assert!(ops.iter().all(|op| op["backend"] == "cpu" && op["device_us"].is_null()));
+    let up = ops.iter().find(|op| op["op"] == "ffn_up").expect("it ran");
+    let shape = report["shapes"].as_array().expect("a list").iter().find(|s| s["op"] == "ffn_up");
+    assert_eq!(up["calls"], shape.expect("it ran")["calls"]);
+}

@@ -183,6 +183,10 @@ int32_t tw_run_wait(const tw_run *run, uint32_t milliseconds, tw_error *error) {
     return guarded(error, [&] { return static_cast<int32_t>(run->run.wait(time)); });
 }
 
+int32_t tw_run_state(const tw_run *run, tw_error *error) {
+    return guarded(error, [&] { return static_cast<int32_t>(run->run.state()); });
+}
+
 tw_runlist *tw_runlist_new(const tw_context *context, tw_error *error) {
     return guarded(error, [&] { return new tw_runlist{xrt::runlist(context->context)}; });
 }

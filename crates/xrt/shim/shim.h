@@ -60,7 +60,7 @@ tw_kernel *tw_kernel_new(const tw_context *context, const char *name, struct tw_
 void tw_kernel_free(tw_kernel *kernel);
 
 /* A buffer for an argument of a kernel, for instructions or for data of the host. It belongs to the
- * device, and keeps no context. */
+ * device, as with MLIR-AIE's own hosts, and keeps no context. */
 tw_bo *tw_bo_new(const tw_device *device, const tw_kernel *kernel, int32_t argument, size_t bytes,
                  int32_t instructions, struct tw_error *error);
 void tw_bo_free(tw_bo *bo);
@@ -70,13 +70,16 @@ uint64_t tw_bo_address(const tw_bo *bo, struct tw_error *error);
 void tw_bo_sync(tw_bo *bo, int32_t to_device, size_t bytes, struct tw_error *error);
 
 tw_run *tw_run_new(const tw_kernel *kernel, struct tw_error *error);
+/* XRT ends the process when the run is still going on. */
 void tw_run_free(tw_run *run);
 void tw_run_set_u64(tw_run *run, int32_t argument, uint64_t value, struct tw_error *error);
 void tw_run_set_u32(tw_run *run, int32_t argument, uint32_t value, struct tw_error *error);
 void tw_run_set_bo(tw_run *run, int32_t argument, const tw_bo *bo, struct tw_error *error);
 void tw_run_start(tw_run *run, struct tw_error *error);
-/* Waits so many milliseconds, at least one, and returns the state, an ert_cmd_state. */
+/* Waits so many milliseconds, at least one, and returns the state, an ert_cmd_state. That is "timed
+ * out" too when the time is up here; tw_run_state tells whether it is so on the device. */
 int32_t tw_run_wait(const tw_run *run, uint32_t milliseconds, struct tw_error *error);
+int32_t tw_run_state(const tw_run *run, struct tw_error *error);
 
 tw_runlist *tw_runlist_new(const tw_context *context, struct tw_error *error);
 void tw_runlist_free(tw_runlist *list);

@@ -129,6 +129,10 @@ pub struct Shim {
         milliseconds: u32,
         error: *mut tw_error,
     ) -> i32,
+    pub tw_run_state: unsafe extern "C" fn(
+        run: *const tw_run,
+        error: *mut tw_error,
+    ) -> i32,
     pub tw_runlist_new: unsafe extern "C" fn(
         context: *const tw_context,
         error: *mut tw_error,
@@ -195,6 +199,7 @@ impl Shim {
             .map(|sym| *sym)?;
         let tw_run_start = unsafe { __library.get(b"tw_run_start\0") }.map(|sym| *sym)?;
         let tw_run_wait = unsafe { __library.get(b"tw_run_wait\0") }.map(|sym| *sym)?;
+        let tw_run_state = unsafe { __library.get(b"tw_run_state\0") }.map(|sym| *sym)?;
         let tw_runlist_new = unsafe { __library.get(b"tw_runlist_new\0") }
             .map(|sym| *sym)?;
         let tw_runlist_free = unsafe { __library.get(b"tw_runlist_free\0") }
@@ -227,6 +232,7 @@ impl Shim {
             tw_run_set_bo,
             tw_run_start,
             tw_run_wait,
+            tw_run_state,
             tw_runlist_new,
             tw_runlist_free,
             tw_runlist_add,
@@ -366,6 +372,9 @@ impl Shim {
         error: *mut tw_error,
     ) -> i32 {
         unsafe { (self.tw_run_wait)(run, milliseconds, error) }
+    }
+    pub unsafe fn tw_run_state(&self, run: *const tw_run, error: *mut tw_error) -> i32 {
+        unsafe { (self.tw_run_state)(run, error) }
     }
     pub unsafe fn tw_runlist_new(
         &self,

@@ -24,8 +24,7 @@ pub struct Buffer<T> {
     length: usize,
     /// Index of the kernel's argument that it was allocated for.
     pub(crate) argument: usize,
-    // After the buffer object, which is freed first. No context: one that hangs can be closed while
-    // its buffers stay mapped.
+    // After the buffer object, which is freed first.
     pub(crate) device: Device,
     elements: PhantomData<T>,
 }

@@ -232,17 +232,29 @@ impl Sealed for Run {
         let state = raw::call(Action::Wait, |error| unsafe {
             (run.shim().tw_run_wait)(run.as_ptr(), milliseconds, error)
         })?;
+        if CommandState(state) != CommandState::TIMEOUT {
+            return Ok(progress(CommandState(state)));
+        }
+        // The time may be up here, or the driver has given the command up.
+        // SAFETY: the run lives.
+        let state = raw::call(Action::Wait, |error| unsafe {
+            (run.shim().tw_run_state)(run.as_ptr(), error)
+        })?;
         Ok(match CommandState(state) {
-            CommandState::COMPLETED => Progress::Completed,
-            state if state.is_final() => Progress::Failed(Error::Command { state }),
-            _ => Progress::Busy,
+            CommandState::TIMEOUT => {
+                Progress::Failed(Error::TimedOut { milliseconds: time.as_millis() })
+            }
+            state => progress(state),
         })
     }
+}
 
-    fn abandon(self) {
-        // XRT ends the process when a run is freed that is in progress, so the run stays, and with it
-        // everything that it works on, up to the context.
-        std::mem::forget(self);
+/// Where a run in a state is that does not say "timed out".
+fn progress(state: CommandState) -> Progress {
+    match state {
+        CommandState::COMPLETED => Progress::Completed,
+        state if state.is_final() => Progress::Failed(Error::Command { state }),
+        _ => Progress::Busy,
     }
 }
 
@@ -378,11 +390,6 @@ impl Sealed for Runlist {
             (list.shim().tw_runlist_wait)(list.as_ptr(), milliseconds, error)
         })?;
         Ok(if done == 1 { Progress::Completed } else { Progress::Busy })
-    }
-
-    fn abandon(self) {
-        // As one run.
-        std::mem::forget(self);
     }
 }
 

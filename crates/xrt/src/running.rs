@@ -23,8 +23,6 @@ pub(crate) mod sealed {
         fn submit(&mut self) -> Result<(), Error>;
         /// Waits at most so long.
         fn wait(&self, time: Duration) -> Result<Progress, Error>;
-        /// Leaves it where it is, for good: its buffers stay mapped, and its context open.
-        fn abandon(self);
     }
 }
 
@@ -34,8 +32,8 @@ pub trait Startable: sealed::Sealed {}
 /// A run on the device, with all its buffers: nothing else reaches them before it has ended.
 ///
 /// One that is dropped is waited for. If it does not end, or nobody knows whether it has, it stays for
-/// good with its buffers and its context: the device may still write to them, and XRT ends the process
-/// when it is told to free a run in progress.
+/// good, with its buffers and its context: the device may still write to them, and XRT ends the
+/// process when a run is freed that is still going on.
 #[derive(Debug)]
 #[must_use = "dropping it waits for it"]
 pub struct Running<J: Startable> {
@@ -48,8 +46,16 @@ const GRACE: Duration = Duration::from_secs(3);
 
 impl<J: Startable> Running<J> {
     pub(crate) fn start(mut job: J) -> Result<Self, Error> {
-        job.submit()?;
-        Ok(Self { job: Some(job), waited: false })
+        match job.submit() {
+            Ok(()) => Ok(Self { job: Some(job), waited: false }),
+            // Nothing was asked of XRT.
+            Err(error @ Error::Argument { .. }) => Err(error),
+            Err(error) => {
+                // To XRT it is going on from before it is handed to the driver.
+                std::mem::forget(job);
+                Err(error)
+            }
+        }
     }
 
     /// Waits for it at most so long, at least a millisecond, and gives back the run.
@@ -86,7 +92,7 @@ impl<J: Startable> Drop for Running<J> {
         let Some(job) = self.job.take() else { return };
         let ended = !self.waited && !matches!(job.wait(GRACE), Ok(Progress::Busy) | Err(_));
         if !ended {
-            job.abandon();
+            std::mem::forget(job);
         }
     }
 }
@@ -113,10 +119,6 @@ mod tests {
         fn wait(&self, _: Duration) -> Result<Progress, Error> {
             self.asked.set(self.asked.get() + 1);
             (self.answer)()
-        }
-
-        fn abandon(self) {
-            std::mem::forget(self);
         }
     }
 

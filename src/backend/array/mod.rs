@@ -1,7 +1,7 @@
 //! The host's side of an array: how the operands of a kernel lie in the buffers that its streams
 //! move, whatever then runs them, a simulator or an NPU.
 //!
-//! Everything follows from a kernel's [`KernelInfo`]: its tile m × k × n, its micro-tile r × s × t
+//! Everything follows from a kernel's [`KernelInfo`](tilewright_kernel::KernelInfo): its tile m × k × n, its micro-tile r × s × t
 //! and its loops. Transfers are long and contiguous, and the cores find what they multiply in the
 //! order in which they load it:
 //!

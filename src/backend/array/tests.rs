@@ -8,8 +8,8 @@ use tilewright_kernel::{
     DesignText, Device, Epilogue, KernelInfo, Precision, Shape, TargetInfo, Tile, WeightsRef,
 };
 
-use super::{ArrayError, Geometry, Operand};
-use crate::backend::cpu::{Cpu, Output, Scaling};
+use super::{ArrayError, DeviceTime, Geometry, Operand, WeightsId};
+use crate::backend::cpu::{Cpu, Output, Scaling, SharedBytes};
 
 /// A kernel as a generated table has it; it lives as long as the tests.
 fn kernel(layout: &Layout, shape: Shape, epilogue: Epilogue) -> &'static KernelInfo {
@@ -357,4 +357,122 @@ fn rate_of_packing_on_this_machine() {
             copy * 1e6
         );
     }
+}
+
+/// A device that takes two runs at a time, writes down what it is asked, and fails once.
+struct Diary {
+    target: &'static TargetInfo,
+    buffers: [Vec<u8>; 2],
+    said: std::sync::Arc<std::sync::Mutex<String>>,
+    /// Waits until one fails.
+    fails_in: Option<usize>,
+    recovers: bool,
+}
+
+impl Diary {
+    fn say(&self, what: &str) {
+        self.said.lock().unwrap().push_str(what);
+    }
+}
+
+impl super::Device for Diary {
+    fn name(&self) -> &'static str {
+        "diary"
+    }
+
+    fn target(&self) -> &'static TargetInfo {
+        self.target
+    }
+
+    fn keep(&mut self, _: &KernelInfo, _: SharedBytes) -> Result<WeightsId, ArrayError> {
+        Ok(WeightsId(0))
+    }
+
+    fn depth(&self) -> usize {
+        2
+    }
+
+    fn input(&mut self, kernel: &KernelInfo) -> Result<&mut [u8], ArrayError> {
+        self.say("i");
+        self.buffers[0].resize(kernel.host_bytes[0], 0);
+        Ok(&mut self.buffers[0])
+    }
+
+    fn start(&mut self, kernel: &KernelInfo, _: WeightsId) -> Result<(), ArrayError> {
+        self.say("s");
+        self.buffers[1].resize(kernel.host_bytes[2], 0);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<DeviceTime, ArrayError> {
+        self.say("f");
+        let left = self.fails_in.map(|left| left.checked_sub(1));
+        self.fails_in = left.flatten();
+        if left == Some(None) { Err(ArrayError::UnusedBias) } else { Ok(DeviceTime::default()) }
+    }
+
+    fn output(&self) -> &[u8] {
+        &self.buffers[1]
+    }
+
+    fn recover(&mut self, error: ArrayError) -> Result<(), ArrayError> {
+        self.say("!");
+        if self.recovers { Ok(()) } else { Err(error) }
+    }
+}
+
+/// What a device is asked for a matmul of three windows.
+fn diary(fails_in: Option<usize>, recovers: bool) -> (String, Result<u32, ArrayError>) {
+    struct Two(String, Result<u32, ArrayError>);
+    struct Ask(Option<usize>, bool);
+    impl crate::kernels::Visitor for Ask {
+        type Output = Two;
+
+        fn visit<P: crate::kernels::Pass>(self) -> Two {
+            let info = <P::AttnOut as tilewright_kernel::Kernel>::INFO;
+            let said = std::sync::Arc::default();
+            let device = Diary {
+                target: info.target,
+                buffers: Default::default(),
+                said: std::sync::Arc::clone(&said),
+                fails_in: self.0,
+                recovers: self.1,
+            };
+            let mut array = super::Array::new(Box::new(device), Cpu::new().unwrap());
+            let packed = std::sync::Arc::new(vec![0_u8; info.host_bytes[1]]);
+            let weights = array.load::<P::AttnOut>(packed).unwrap();
+            let Shape { m, k, n } = info.shape;
+            let (a, mut c) = (vec![1.0; 3 * m * k], vec![1.0; 3 * m * n]);
+            let spent = array.matmul(&weights, Scaling::PerRow, &a, Output::Store, &mut c);
+            if spent.is_ok() {
+                assert!(c.iter().all(|&c| c == 0.0), "every window is unpacked");
+            }
+            let said = said.lock().unwrap().clone();
+            Two(said, spent.map(|spent| spent.runs))
+        }
+    }
+    let kernel = crate::kernels::TABLE.kernels().min_by_key(|kernel| kernel.shape.m).unwrap();
+    let Two(said, runs) =
+        crate::kernels::dispatch(kernel.target, kernel.length, Ask(fails_in, recovers)).unwrap();
+    (said, runs)
+}
+
+#[test]
+fn a_window_is_packed_while_the_one_before_runs() {
+    let (said, runs) = diary(None, false);
+    assert_eq!((said.as_str(), runs.unwrap()), ("isisfisff", 3));
+}
+
+#[test]
+fn what_failed_is_repeated_from_where_it_was() {
+    // The second window fails; it and the third, which was on the device too, are packed again.
+    let (said, runs) = diary(Some(1), true);
+    assert_eq!((said.as_str(), runs.unwrap()), ("isisfisf!isisff", 3));
+}
+
+#[test]
+fn what_is_given_up_leaves_nothing_on_the_device() {
+    let (said, runs) = diary(Some(0), false);
+    assert!(matches!(runs, Err(ArrayError::UnusedBias)));
+    assert_eq!(said, "isisf!ff");
 }

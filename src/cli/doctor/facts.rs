@@ -21,6 +21,8 @@ pub(super) struct Facts {
     pub(super) nodes: Vec<(PathBuf, Result<(), std::io::ErrorKind>)>,
     /// The limit for locked memory in bytes; none if there is none.
     pub(super) memlock: Option<u64>,
+    /// Whether the limit does not count: the process has the capability to lock more.
+    pub(super) privileged: bool,
     /// Version and place of XRT.
     pub(super) xrt: Result<String, (String, Option<&'static str>)>,
     /// The NPU as XRT sees it.
@@ -52,6 +54,7 @@ impl Facts {
             driver: Path::new("/sys/module/amdxdna").exists(),
             nodes: nodes(Path::new("/dev/accel")),
             memlock: npu::memlock(),
+            privileged: read("/proc/self/status").is_some_and(|text| may_lock(&text)),
             xrt: npu::xrt().map_err(told),
             device: device.map_err(told),
             compiled,
@@ -109,6 +112,14 @@ pub(super) fn memory(text: &str) -> Option<[u64; 2]> {
         Some(kibibytes << 10)
     };
     Some([value("MemTotal")?, value("MemAvailable")?])
+}
+
+/// Whether `/proc/self/status` has `CAP_IPC_LOCK` among the capabilities.
+pub(super) fn may_lock(status: &str) -> bool {
+    const IPC_LOCK: u32 = 14;
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let capabilities = line.and_then(|line| u64::from_str_radix(line.trim(), 16).ok());
+    capabilities.is_some_and(|capabilities| capabilities >> IPC_LOCK & 1 == 1)
 }
 
 fn toolchain() -> Result<String, String> {

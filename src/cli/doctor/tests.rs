@@ -17,6 +17,7 @@ fn good() -> Facts {
         driver: true,
         nodes: vec![(PathBuf::from("/dev/accel/accel0"), Ok(()))],
         memlock: None,
+        privileged: false,
         xrt: Ok("2.25.0, libxrt_coreutil.so.2".to_owned()),
         device: Ok(Description {
             name: "NPU Phoenix".to_owned(),
@@ -82,6 +83,8 @@ fn facts_are_read_as_the_system_writes_them() {
     let text = "MemTotal:       32000000 kB\nMemFree:  1 kB\nMemAvailable:   16000000 kB\n";
     assert_eq!(facts::memory(text), Some([32_768_000_000, 16_384_000_000]));
     assert_eq!(facts::memory("MemTotal: x kB"), None);
+    assert!(facts::may_lock("Name:\tx\nCapEff:\t000001ffffffffff\n"));
+    assert!(!facts::may_lock("CapEff:\t0000000000003fff\n"));
     let folder = tempfile::tempdir().unwrap();
     for (name, vendor, device) in
         [("0000:00:01.0", "0x8086", "0x1502"), ("0000:c4:00.1", "0x1022", "0x17f0")]
