@@ -1,7 +1,6 @@
 //! Designs that are a little wrong: refused, or run within limits, without a panic.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use tilewright_sim::engine::{Limits, Simulator};
 use tilewright_sim::functions::{Argument, Functions, Returned, Scalar};
@@ -156,12 +155,9 @@ fn mutants_do_not_panic() {
             for _ in 0..random.below(3) {
                 text = mutate(&text, &mut random);
             }
-            let begun = Instant::now();
             let outcome = std::panic::catch_unwind(|| run(&text));
             let Ok(stage) = outcome else { panic!("a panic in\n{text}") };
             reached[stage] += 1;
-            let took = begun.elapsed();
-            assert!(took < Duration::from_secs(20), "{took:?} for\n{text}");
         }
     }
     println!("unread, read, elaborated, configured, run: {reached:?}");
