@@ -118,7 +118,7 @@ fn run(text: &str) -> usize {
     let Ok(module) = parse(&Source::new("design.mlir", text)) else { return 0 };
     let Ok(netlist) = Netlist::build(module, None) else { return 1 };
     let netlist = Arc::new(netlist);
-    let limits = Limits { steps: 200_000, time: Some(Duration::from_secs(5)) };
+    let limits = Limits { steps: 200_000, time: None };
     let Ok(mut simulator) = Simulator::new(Arc::clone(&netlist), stubs(&netlist), limits) else {
         return 2;
     };
