@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use tilewright::backend::cpu::{
-    Attention, Cpu, CpuError, Isa, Numeric, Output, Prepared, Scaling, SharedBytes, Workspace,
+    Attention, Cpu, CpuError, Isa, LayerNorm, Numeric, Output, Prepared, Scaling, SharedBytes,
+    Workspace,
 };
 use tilewright_kernel::{
     Activations, ActivationsBuffer, Artifact, DesignText, Device, Epilogue, Kernel, KernelInfo,
@@ -184,6 +185,65 @@ fn windows_one_behind_the_other_give_what_each_gives_alone() {
             assert_eq!(together, alone);
         }
     }
+}
+
+/// Fused operators give the bits of the operators one after the other, whatever the threads.
+#[test]
+fn fused_operators_are_the_operators_one_after_the_other() {
+    type Up = Op<i8, 101, 70, 130, 2>;
+    type Down = Op<i8, 101, 130, 70, 1>;
+    let (weight, bias) = (noise(5, 70), noise(6, 70));
+    let norm = LayerNorm { weight: &weight, bias: &bias };
+    let (up, down) = (noise(1, 130 * 70), noise(2, 70 * 130));
+    let (up_bias, down_bias, x) = (noise(3, 130), noise(4, 70), noise(7, 2 * 101 * 70));
+    for cpu in cpus() {
+        for cpu in [cpu, cpu.narrow(true)] {
+            for numeric in NUMERICS {
+                let up = cpu.prepare::<Up>(numeric, &up, Some(&up_bias)).unwrap();
+                let down = cpu.prepare::<Down>(numeric, &down, Some(&down_bias)).unwrap();
+                let mut workspace = Workspace::new();
+                let mut normed = vec![0.0; x.len()];
+                cpu.layer_norm(&x, &weight, &bias, &mut normed).unwrap();
+                let mut between = vec![0.0; 2 * 101 * 130];
+                let store = Output::Store;
+                cpu.matmul(&up, &normed, store, &mut between, &mut workspace).unwrap();
+                let mut fused = vec![f32::NAN; between.len()];
+                cpu.normed_matmul(&up, norm, &x, store, &mut fused, &mut workspace).unwrap();
+                assert_eq!(fused, between, "{numeric:?} on {}", cpu.isa());
+                let mut expected = x.clone();
+                cpu.matmul(&down, &between, Output::Add, &mut expected, &mut workspace).unwrap();
+                for threads in [1, 3] {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+                    let mut found = x.clone();
+                    pool.unwrap().install(|| {
+                        cpu.feed_forward(&up, &down, norm, &mut found, &mut workspace).unwrap();
+                    });
+                    assert_eq!(found, expected, "{numeric:?} on {}", cpu.isa());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn matmuls_that_do_not_fit_each_other_are_refused() {
+    type Up = Op<i8, 3, 4, 8, 2>;
+    type Other = Op<i8, 3, 9, 4, 1>;
+    let cpu = Cpu::new().unwrap();
+    let up = cpu.prepare::<Up>(PER_ROW, &[1.0; 32], None).unwrap();
+    let other = cpu.prepare::<Other>(PER_ROW, &[1.0; 36], None).unwrap();
+    let norm = LayerNorm { weight: &[1.0; 4], bias: &[0.0; 4] };
+    let mut workspace = Workspace::new();
+    let error = cpu.feed_forward(&up, &other, norm, &mut [0.0; 12], &mut workspace).unwrap_err();
+    let expected = "a feed-forward network: the second matmul takes what the first gives, and gives what it takes";
+    assert_eq!(error.to_string(), expected);
+    let norm = LayerNorm { weight: &[1.0; 5], bias: &[0.0; 4] };
+    let (a, mut c) = ([0.0; 12], [0.0; 24]);
+    let error = cpu.normed_matmul(&up, norm, &a, Output::Store, &mut c, &mut workspace);
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "the weight of LayerNorm has 5 elements where 4 are needed"
+    );
 }
 
 #[test]

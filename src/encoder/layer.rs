@@ -1,14 +1,14 @@
 //! One layer: self-attention and a feed-forward network.
 
-use super::matmul::{Call, MatmulWeights, Matmuls, shared};
+use super::matmul::{Call, FeedForward, MatmulWeights, Matmuls, Scratch, shared};
 use super::observe::{Observer, timed};
 use super::{EncoderError, EncoderOps};
-use crate::backend::cpu::{Attention, Cpu, CpuError, Numeric, Output, SharedBytes, Workspace};
+use crate::backend::cpu::{Attention, Cpu, CpuError, LayerNorm, Numeric, Output, SharedBytes};
 use crate::weights::{PackCache, Packed, Weights};
 
 /// What packed weights in a cache are told apart by, besides their kernel: change it whenever the
-/// order of the tensors that go into one matrix changes.
-const PACKING: &str = "v1";
+/// order of the tensors that go into one matrix, or of what is packed, changes.
+const PACKING: &str = "v2";
 
 /// Where the parts of an encoder come from, and what they are made for.
 pub(super) struct Source<'a> {
@@ -79,6 +79,10 @@ pub(super) struct Norm {
 }
 
 impl Norm {
+    fn borrow(&self) -> LayerNorm<'_> {
+        LayerNorm { weight: &self.weight, bias: &self.bias }
+    }
+
     pub(super) fn run(&self, cpu: &Cpu, x: &[f32], out: &mut [f32]) -> Result<(), CpuError> {
         cpu.layer_norm(x, &self.weight, &self.bias, out)
     }
@@ -88,10 +92,9 @@ impl Norm {
 #[derive(Default)]
 pub(super) struct Buffers {
     pub(super) hidden: Vec<f32>,
-    pub(super) normed: Vec<f32>,
+    pub(super) features: Vec<f32>,
     qkv: Vec<f32>,
     attended: Vec<f32>,
-    up: Vec<f32>,
 }
 
 impl Buffers {
@@ -99,10 +102,9 @@ impl Buffers {
         let rows = windows * O::positions();
         for (buffer, width) in [
             (&mut self.hidden, O::D_MODEL),
-            (&mut self.normed, O::D_MODEL),
+            (&mut self.features, O::D_MODEL),
             (&mut self.qkv, 3 * O::D_MODEL),
             (&mut self.attended, O::D_MODEL),
-            (&mut self.up, O::FFN),
         ] {
             buffer.resize(rows * width, 0.0);
         }
@@ -143,26 +145,23 @@ impl<O: EncoderOps> Layer<O> {
         cpu: &Cpu,
         matmuls: &mut Matmuls,
         buffers: &mut Buffers,
-        workspace: &mut Workspace,
+        scratch: &mut Scratch,
         observer: &mut dyn Observer,
     ) -> Result<(), EncoderError> {
-        let Buffers { hidden, normed, qkv, attended, up } = buffers;
+        let Buffers { hidden, qkv, attended, .. } = buffers;
         let rows = O::positions();
         let attention = Attention { heads: O::HEADS, d_model: O::D_MODEL, rows, valid: rows };
-        timed(observer, "layer_norm", || self.attention_norm.run(cpu, hidden, normed))?;
-        let weights = &self.qkv;
-        let call = Call { name: "attn_qkv", weights, a: normed, output: Output::Store, c: qkv };
-        matmuls.run(cpu, call, workspace, observer)?;
+        let (weights, norm) = (&self.qkv, Some(self.attention_norm.borrow()));
+        let (a, output, c) = (&hidden[..], Output::Store, &mut qkv[..]);
+        let call = Call { name: "attn_qkv", weights, norm, a, output, c };
+        matmuls.run(cpu, call, scratch, observer)?;
+        let workspace = &mut scratch.workspace;
         timed(observer, "attention", || cpu.attention(&attention, qkv, attended, workspace))?;
-        let weights = &self.out;
-        let call = Call { name: "attn_out", weights, a: attended, output: Output::Add, c: hidden };
-        matmuls.run(cpu, call, workspace, observer)?;
-        timed(observer, "layer_norm", || self.ffn_norm.run(cpu, hidden, normed))?;
-        let weights = &self.up;
-        let call = Call { name: "ffn_up", weights, a: normed, output: Output::Store, c: up };
-        matmuls.run(cpu, call, workspace, observer)?;
-        let weights = &self.down;
-        let call = Call { name: "ffn_down", weights, a: up, output: Output::Add, c: hidden };
-        matmuls.run(cpu, call, workspace, observer)
+        let (a, output, c) = (&attended[..], Output::Add, &mut hidden[..]);
+        let call = Call { name: "attn_out", weights: &self.out, norm: None, a, output, c };
+        matmuls.run(cpu, call, scratch, observer)?;
+        let (up, down) = (&self.up, &self.down);
+        let network = FeedForward { up, down, norm: self.ffn_norm.borrow() };
+        matmuls.feed_forward(cpu, network, hidden, scratch, observer)
     }
 }

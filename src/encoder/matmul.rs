@@ -9,7 +9,7 @@ use super::EncoderError;
 use super::layer::Source;
 use super::observe::Observer;
 use crate::backend::array::{self, Array};
-use crate::backend::cpu::{self, Cpu, Numeric, Output, Scaling, SharedBytes, Workspace};
+use crate::backend::cpu::{self, Cpu, LayerNorm, Numeric, Output, Scaling, SharedBytes, Workspace};
 
 /// What an encoder's matmuls run on; everything else runs on the CPU.
 #[derive(Debug)]
@@ -38,9 +38,28 @@ pub(super) struct Call<'a, K> {
     /// For the observer.
     pub(super) name: &'static str,
     pub(super) weights: &'a MatmulWeights<K>,
+    /// What rows of A go through first.
+    pub(super) norm: Option<LayerNorm<'a>>,
     pub(super) a: &'a [f32],
     pub(super) output: Output,
     pub(super) c: &'a mut [f32],
+}
+
+/// Both matmuls of a feed-forward network and the norm before them.
+pub(super) struct FeedForward<'a, U, D> {
+    pub(super) up: &'a MatmulWeights<U>,
+    pub(super) down: &'a MatmulWeights<D>,
+    pub(super) norm: LayerNorm<'a>,
+}
+
+/// Scratch memory of matmuls.
+#[derive(Default)]
+pub(super) struct Scratch {
+    pub(super) workspace: Workspace,
+    /// For an array: rows after their norm.
+    normed: Vec<f32>,
+    /// For an array: rows between the matmuls of a feed-forward network.
+    between: Vec<f32>,
 }
 
 impl Matmuls {
@@ -92,23 +111,63 @@ impl Matmuls {
         &mut self,
         cpu: &Cpu,
         call: Call<'_, K>,
-        workspace: &mut Workspace,
+        scratch: &mut Scratch,
         observer: &mut dyn Observer,
     ) -> Result<(), EncoderError> {
-        let Call { name, weights, a, output, c } = call;
-        let start = Instant::now();
+        let Call { name, weights, norm, mut a, output, c } = call;
+        let Scratch { normed, workspace, .. } = scratch;
+        let mut start = Instant::now();
         match (self, weights) {
             (Self::Cpu(_), MatmulWeights::Cpu(weights)) => {
-                cpu.matmul(weights, a, output, c, workspace)?;
+                match norm {
+                    Some(norm) => cpu.normed_matmul(weights, norm, a, output, c, workspace)?,
+                    None => cpu.matmul(weights, a, output, c, workspace)?,
+                }
                 observer.operator(name, start.elapsed());
             }
             (Self::Array(array, scaling), MatmulWeights::Array(weights)) => {
+                if let Some(LayerNorm { weight, bias }) = norm {
+                    normed.resize(a.len(), 0.0);
+                    cpu.layer_norm(a, weight, bias, normed)?;
+                    observer.operator("layer_norm", start.elapsed());
+                    (a, start) = (normed, Instant::now());
+                }
                 let spent = array.matmul(weights, *scaling, a, output, c)?;
                 observer.operator(name, start.elapsed());
                 observer.array(name, &spent);
             }
             _ => return Err(EncoderError::Elsewhere),
         }
+        Ok(())
+    }
+
+    /// X plus a feed-forward network of its LayerNorm.
+    pub(super) fn feed_forward<U: Kernel, D: Kernel>(
+        &mut self,
+        cpu: &Cpu,
+        network: FeedForward<'_, U, D>,
+        x: &mut [f32],
+        scratch: &mut Scratch,
+        observer: &mut dyn Observer,
+    ) -> Result<(), EncoderError> {
+        let FeedForward { up, down, norm } = network;
+        if let (Self::Cpu(_), MatmulWeights::Cpu(up), MatmulWeights::Cpu(down)) = (&self, up, down)
+        {
+            let start = Instant::now();
+            cpu.feed_forward(up, down, norm, x, &mut scratch.workspace)?;
+            observer.operator("feed_forward", start.elapsed());
+            return Ok(());
+        }
+        // An array keeps nothing between two matmuls.
+        let mut between = std::mem::take(&mut scratch.between);
+        between.resize(x.len() / U::INFO.shape.k * U::INFO.shape.n, 0.0);
+        let (output, c) = (Output::Store, &mut between[..]);
+        let call = Call { name: "ffn_up", weights: up, norm: Some(norm), a: x, output, c };
+        self.run(cpu, call, scratch, observer)?;
+        let (a, output) = (&between[..], Output::Add);
+        let call = Call { name: "ffn_down", weights: down, norm: None, a, output, c: x };
+        self.run(cpu, call, scratch, observer)?;
+        scratch.between = between;
         Ok(())
     }
 }

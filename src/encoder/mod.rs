@@ -39,12 +39,13 @@ use tilewright_kernel::{Kernel, KernelInfo, TargetInfo};
 
 use crate::audio::WINDOW_FRAMES;
 use crate::backend::array::ArrayError;
-use crate::backend::cpu::{Cpu, CpuError, Workspace};
+use crate::backend::cpu::{Cpu, CpuError};
 use crate::kernels::{self, Pass};
 use crate::weights::{Dimensions, PackCache, Weights, WeightsError};
 pub use compare::Distance;
 use layer::{Buffers, Layer, Norm};
 pub use matmul::Matmuls;
+use matmul::Scratch;
 use observe::timed;
 pub use observe::{Nobody, Observer, Profile};
 pub use ops::EncoderOps;
@@ -178,7 +179,7 @@ pub struct Encoder<O: EncoderOps> {
     layers: Vec<Layer<O>>,
     norm: Norm,
     buffers: Buffers,
-    workspace: Workspace,
+    scratch: Scratch,
 }
 
 impl<O: EncoderOps> Encoder<O> {
@@ -204,7 +205,7 @@ impl<O: EncoderOps> Encoder<O> {
             stem: Stem::load::<O>(&source)?,
             norm: source.norm("model.encoder.layer_norm", O::D_MODEL)?,
             buffers: Buffers::default(),
-            workspace: Workspace::new(),
+            scratch: Scratch::default(),
         })
     }
 }
@@ -215,17 +216,17 @@ impl<O: EncoderOps> Encode for Encoder<O> {
         if mel.is_empty() || !mel.len().is_multiple_of(window) {
             return Err(EncoderError::Mel { expected: window, given: mel.len() });
         }
-        let Self { cpu, matmuls, stem, layers, norm, buffers, workspace } = self;
+        let Self { cpu, matmuls, stem, layers, norm, buffers, scratch } = self;
         buffers.resize::<O>(mel.len() / window);
-        stem.run::<O>(cpu, mel, &mut buffers.hidden, workspace, observer)?;
+        stem.run::<O>(cpu, mel, &mut buffers.hidden, &mut scratch.workspace, observer)?;
         for (i, layer) in layers.iter().enumerate() {
             observer.hidden(i, &buffers.hidden);
-            layer.run(cpu, matmuls, buffers, workspace, observer)?;
+            layer.run(cpu, matmuls, buffers, scratch, observer)?;
         }
-        let Buffers { hidden, normed, .. } = buffers;
-        timed(observer, "layer_norm", || norm.run(cpu, hidden, normed))?;
-        observer.hidden(layers.len(), normed);
-        Ok(normed)
+        let Buffers { hidden, features, .. } = buffers;
+        timed(observer, "layer_norm", || norm.run(cpu, hidden, features))?;
+        observer.hidden(layers.len(), features);
+        Ok(features)
     }
 
     fn dimensions(&self) -> Dimensions {

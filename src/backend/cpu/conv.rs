@@ -92,6 +92,7 @@ impl PreparedConv {
             weights: &self.weights,
             a: Rows { elements: padded, stride: stride * self.inputs },
             rows: (padded.len() / self.inputs - TAPS) / stride + 1,
+            norm: None,
             scales: None,
             output,
             // The outputs stay f32: no kernel of an NPU narrows them.

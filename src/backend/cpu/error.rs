@@ -54,7 +54,7 @@ pub enum CpuError {
         isa: Isa,
     },
     /// A name of no instruction set.
-    #[error("TILEWRIGHT_ISA is {given:?}, which is none of \"portable\", \"avx2\", \"avx512\"")]
+    #[error("TILEWRIGHT_ISA is {given:?}, which is none of {}", known())]
     UnknownIsa {
         /// The name.
         given: String,
@@ -69,6 +69,10 @@ pub enum CpuError {
         /// What was found.
         found: String,
     },
+}
+
+fn known() -> String {
+    Isa::ALL.map(|isa| format!("{:?}", isa.name())).join(", ")
 }
 
 fn available(_: &Isa) -> String {

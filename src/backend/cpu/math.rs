@@ -43,7 +43,7 @@ const PHI_Q: [f32; 6] =
 /// x·Φ(x), the exact GELU, within 10⁻⁶ for |x| ≤ 8 (1.6·10⁻⁶ without FMA).
 #[inline(always)]
 pub(super) fn gelu<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    let bounded = s.min(s.splat(PHI_BOUND), s.max(s.splat(-PHI_BOUND), x));
+    let bounded = s.bound(x, PHI_BOUND);
     let square = s.mul(bounded, bounded);
     let mut p = s.splat(PHI_P[5]);
     let mut q = s.splat(PHI_Q[5]);
@@ -51,7 +51,7 @@ pub(super) fn gelu<S: Simd>(s: S, x: S::F32) -> S::F32 {
         p = s.fma(p, square, s.splat(PHI_P[i]));
         q = s.fma(q, square, s.splat(PHI_Q[i]));
     }
-    s.mul(x, s.fma(bounded, s.div(p, q), s.splat(0.5)))
+    s.mul(x, s.fma(bounded, s.ratio(p, q), s.splat(0.5)))
 }
 
 /// The largest magnitude of a slice. NaN counts as larger than any, so it is not lost.
@@ -167,6 +167,42 @@ mod tests {
         for level in levels() {
             for (x, y) in x.iter().zip(level.run(Apply::Round(&x))) {
                 assert_eq!(y.to_bits(), half::bf16::from_f32(*x).to_f32().to_bits(), "{x}");
+            }
+        }
+    }
+
+    #[test]
+    fn quotients_are_those_of_a_division() {
+        struct Divide<'a>(&'a [f32], f32);
+        impl Work for Divide<'_> {
+            type Output = Vec<f32>;
+            #[inline(always)]
+            fn run<S: Simd>(self, s: S) -> Vec<f32> {
+                let (by, inverse) = (s.splat(self.1), s.splat(1.0 / self.1));
+                let mut out = Vec::new();
+                for x in self.0.chunks_exact(S::LANES) {
+                    let mut lanes = [0.0; MAX_LANES];
+                    s.store(s.divide(s.load(x), by, inverse), &mut lanes);
+                    out.extend_from_slice(&lanes[..S::LANES]);
+                }
+                out
+            }
+        }
+        let mut state = 1_u64;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
+            // 1 to 2, with all mantissas.
+            f32::from_bits(127 << 23 | (state >> 41) as u32)
+        };
+        for level in levels() {
+            for round in 0..2000 {
+                let scale = random() * [1.0, 1e-29, 3e28, 0.01][round % 4];
+                let x: Vec<f32> = (0..64).map(|i| random() * scale * (i * 2 - 63) as f32).collect();
+                for (x, y) in x.iter().zip(level.run(Divide(&x, scale))) {
+                    assert_eq!(y.to_bits(), (x / scale).to_bits(), "{x} / {scale}");
+                }
+                let ends = [0.0; 16];
+                assert_eq!(level.run(Divide(&ends, scale)), ends);
             }
         }
     }

@@ -28,8 +28,8 @@
 //! ```
 //!
 //! Limits: rows are divided among threads, columns are not, so a matmul of few rows uses few
-//! threads. AMX, AVX-VNNI and NEON's dot products are not used yet; aarch64 runs what the compiler
-//! makes of the portable code.
+//! threads. NEON's dot products are not used yet; aarch64 runs what the compiler makes of the portable
+//! code.
 
 mod attention;
 mod conv;
@@ -49,7 +49,7 @@ mod workspace;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use tilewright_kernel::Kernel;
+use tilewright_kernel::{Kernel, Shape};
 
 pub use attention::Attention;
 pub use conv::PreparedConv;
@@ -59,7 +59,8 @@ pub use simd::Isa;
 pub use workspace::Workspace;
 
 use error::check_length;
-use gemm::Matmul;
+use gemm::{FeedForward, Matmul};
+use norm::Norm;
 use pack::{PackedWeights, Spec};
 use simd::Level;
 use tile::Rows;
@@ -157,6 +158,32 @@ fn spec_of<K: Kernel>(numeric: Numeric) -> Spec {
     Spec { numeric, epilogue: K::INFO.epilogue, k: shape.k, n: shape.n }
 }
 
+/// The weights of a LayerNorm (ε = 10⁻⁵) over rows as long as they are.
+#[derive(Debug, Clone, Copy)]
+pub struct LayerNorm<'a> {
+    /// What normalised elements are scaled by.
+    pub weight: &'a [f32],
+    /// What is then added to them.
+    pub bias: &'a [f32],
+}
+
+impl<'a> LayerNorm<'a> {
+    fn check(self, width: usize) -> Result<Norm<'a>, CpuError> {
+        check_length("the weight of LayerNorm", width, self.weight.len())?;
+        check_length("the bias of LayerNorm", width, self.bias.len())?;
+        Ok(Norm { weight: self.weight, bias: self.bias })
+    }
+}
+
+/// Rows of A, which is one window or several.
+fn whole_windows(shape: Shape, a: &[f32]) -> Result<usize, CpuError> {
+    let window = shape.m * shape.k;
+    if window == 0 || !a.len().is_multiple_of(window) {
+        return Err(CpuError::Windows { shape, given: a.len() });
+    }
+    Ok(a.len() / shape.k)
+}
+
 /// The processor, and the instruction set that operators use.
 #[derive(Debug, Clone, Copy)]
 pub struct Cpu {
@@ -249,17 +276,70 @@ impl Cpu {
         c: &mut [f32],
         workspace: &mut Workspace,
     ) -> Result<(), CpuError> {
+        self.multiply(b, a, None, output, c, workspace)
+    }
+
+    /// C = epilogue(LayerNorm(A) × B), or C plus that: as [`Cpu::layer_norm`] and then
+    /// [`Cpu::matmul`], to the last bit, without the normalised rows in memory.
+    ///
+    /// # Errors
+    /// As these.
+    pub fn normed_matmul<K: Kernel>(
+        &self,
+        b: &Prepared<K>,
+        norm: LayerNorm<'_>,
+        a: &[f32],
+        output: Output,
+        c: &mut [f32],
+        workspace: &mut Workspace,
+    ) -> Result<(), CpuError> {
+        let norm = norm.check(K::INFO.shape.k)?;
+        self.multiply(b, a, Some(norm), output, c, workspace)
+    }
+
+    fn multiply<K: Kernel>(
+        &self,
+        b: &Prepared<K>,
+        a: &[f32],
+        norm: Option<Norm<'_>>,
+        output: Output,
+        c: &mut [f32],
+        workspace: &mut Workspace,
+    ) -> Result<(), CpuError> {
         self.check_isa(&b.weights)?;
         let shape = K::INFO.shape;
-        let window = shape.m * shape.k;
-        if window == 0 || !a.len().is_multiple_of(window) {
-            return Err(CpuError::Windows { shape, given: a.len() });
-        }
-        let rows = a.len() / shape.k;
+        let rows = whole_windows(shape, a)?;
         check_length("C", rows * shape.n, c.len())?;
         let a = Rows { elements: a, stride: shape.k };
         let (level, weights, narrow) = (self.level, &b.weights, self.narrow);
-        Matmul { level, weights, a, rows, scales: None, output, narrow }.run(c, workspace);
+        Matmul { level, weights, a, rows, norm, scales: None, output, narrow }.run(c, workspace);
+        Ok(())
+    }
+
+    /// X plus down(up(LayerNorm(X))): as [`Cpu::normed_matmul`] that stores and then [`Cpu::matmul`]
+    /// that adds, to the last bit, without the rows between them in memory as floats.
+    ///
+    /// # Errors
+    /// As these, and when one kernel's result is not the other's operand.
+    pub fn feed_forward<U: Kernel, D: Kernel>(
+        &self,
+        up: &Prepared<U>,
+        down: &Prepared<D>,
+        norm: LayerNorm<'_>,
+        x: &mut [f32],
+        workspace: &mut Workspace,
+    ) -> Result<(), CpuError> {
+        self.check_isa(&up.weights)?;
+        self.check_isa(&down.weights)?;
+        let (first, second) = (U::INFO.shape, D::INFO.shape);
+        if (first.m, first.n, first.k) != (second.m, second.k, second.n) {
+            let rule = "the second matmul takes what the first gives, and gives what it takes";
+            return Err(CpuError::Geometry { what: "a feed-forward network", rule });
+        }
+        let norm = norm.check(first.k)?;
+        let rows = whole_windows(first, x)?;
+        let (level, up, down, narrow) = (self.level, &up.weights, &down.weights, self.narrow);
+        FeedForward { level, up, down, norm, rows, narrow }.run(x, workspace);
         Ok(())
     }
 
@@ -278,7 +358,7 @@ impl Cpu {
         check_length("the bias of LayerNorm", d, bias.len())?;
         check_length("the output of LayerNorm", x.len(), out.len())?;
         check_length("the input of LayerNorm", x.len() / d.max(1) * d, x.len())?;
-        norm::layer_norm(self.level, x, weight, bias, out);
+        norm::layer_norm(self.level, x, Norm { weight, bias }, out);
         Ok(())
     }
 

@@ -2,8 +2,8 @@
 //!
 //! One block of bytes, the same in memory and on disk: a header, then for each column (padded to
 //! whole panels) its scale, its bias and, for integers, the start value of its sums, then the
-//! panels. A panel holds two vectors of columns; for each step of K their elements lie together, for
-//! integers in groups of as many as one instruction multiplies. Each section starts on a cache line.
+//! panels. A panel holds two vectors (or tiles) of columns; for each step of K their elements lie
+//! together, in groups of as many as one instruction multiplies. Each section starts on a cache line.
 
 use std::fmt;
 use std::ops::Range;
@@ -22,7 +22,7 @@ use super::workspace::{ALIGNMENT, Buffer};
 use super::{CpuError, Numeric, Scaling};
 
 /// Changes whenever the layout does.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// 65536 products of 255 × 127 fit an i32.
 const MAX_INTEGER_K: usize = 1 << 16;
 const MAGIC: [u8; 8] = *b"TWpacked";
@@ -104,8 +104,8 @@ impl Layout {
         let panel_bytes = geometry.panel
             * match spec.numeric {
                 Numeric::F32 => spec.k * 4,
-                Numeric::Bf16 => spec.k * 2,
-                Numeric::I8 { .. } => spec.k.next_multiple_of(geometry.group),
+                Numeric::Bf16 => spec.k.next_multiple_of(geometry.step) * 2,
+                Numeric::I8 { .. } => spec.k.next_multiple_of(geometry.step),
             };
         let panels = section(panels * panel_bytes);
         Self { geometry, scales, bias, starts, panels, panel_bytes }
@@ -212,7 +212,7 @@ impl PackedWeights {
             (Some(_), Epilogue::None) => return Err(CpuError::UnusedBias),
             (Some(bias), _) => check_length("the bias", spec.n, bias.len())?,
         }
-        let geometry = level.geometry();
+        let geometry = level.geometry_of(spec.numeric);
         let layout = Layout::new(&spec, geometry);
         let header = spec.header(level.isa(), geometry)?;
         let mut buffer = Buffer::default();
@@ -246,7 +246,7 @@ impl PackedWeights {
         bytes: SharedBytes,
         range: Range<usize>,
     ) -> Result<Self, CpuError> {
-        let geometry = level.geometry();
+        let geometry = level.geometry_of(spec.numeric);
         let layout = Layout::new(&spec, geometry);
         let all = (*bytes).as_ref();
         let Some(slice) = all.get(range.clone()) else {
@@ -358,13 +358,15 @@ fn pack_floats<E: Element + Pod>(
     panels: &mut [u8],
     weight: impl Fn(usize, usize) -> f32 + Sync,
 ) {
-    let width = geometry.panel;
+    let (width, group) = (geometry.panel, geometry.group);
+    let length = width * spec.k.next_multiple_of(geometry.step);
     let panels: &mut [E] = bytemuck::cast_slice_mut(panels);
-    panels.par_chunks_mut((width * spec.k).max(1)).enumerate().for_each(|(panel, into)| {
+    panels.par_chunks_mut(length.max(1)).enumerate().for_each(|(panel, into)| {
         for column in 0..width.min(spec.n - panel * width) {
-            let slot = E::slot(column, width);
+            let slot = if group == 1 { E::slot(column, width) } else { column * group };
             for at in 0..spec.k {
-                into[at * width + slot] = E::narrow(weight(panel * width + column, at));
+                let x = E::narrow(weight(panel * width + column, at));
+                into[at / group * group * width + slot + at % group] = x;
             }
         }
     });
@@ -379,10 +381,10 @@ fn pack_integer_panels(
     quantise: impl Fn(usize, &mut [i8]) -> f32 + Sync,
 ) {
     let (width, group) = (geometry.panel, geometry.group);
-    let steps = spec.k.div_ceil(group);
+    let length = width * spec.k.next_multiple_of(geometry.step);
     let panels: &mut [i8] = bytemuck::cast_slice_mut(panels);
     panels
-        .par_chunks_mut((width * group * steps).max(1))
+        .par_chunks_mut(length.max(1))
         .zip(scales.par_chunks_mut(width).zip(starts.par_chunks_mut(width)))
         .enumerate()
         .for_each_init(

@@ -59,6 +59,7 @@ impl Backend for Cpu {
             weights: &weights,
             a: Rows { elements: &a, stride: k },
             rows: m,
+            norm: None,
             scales,
             output: Output::Store,
             narrow: true,

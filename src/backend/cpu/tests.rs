@@ -50,7 +50,16 @@ struct Case {
 
 /// Shapes around the edges of tiles and panels, then random ones.
 fn cases() -> Vec<Case> {
-    let edges = [(1, 1, 1), (12, 4, 32), (13, 5, 33), (6, 16, 16), (11, 63, 31), (25, 64, 65)];
+    let edges = [
+        (1, 1, 1),
+        (12, 4, 32),
+        (13, 5, 33),
+        (6, 16, 16),
+        (11, 63, 31),
+        (25, 64, 65),
+        (70, 130, 97),
+        (65, 96, 32),
+    ];
     let mut noise = Noise(7);
     let random: Vec<_> =
         (0..14).map(|_| (1 + noise.below(40), 1 + noise.below(150), 1 + noise.below(80))).collect();
@@ -78,6 +87,7 @@ impl Case {
             weights,
             a: Rows { elements: a, stride: self.k },
             rows: self.rows,
+            norm: None,
             scales: None,
             output: self.output,
             narrow: false,
@@ -308,7 +318,8 @@ fn layer_norm_against_a_naive_one() {
         }
         for level in levels() {
             let mut out = vec![f32::NAN; x.len()];
-            norm::layer_norm(level, &x, &weight, &bias, &mut out);
+            let norm = norm::Norm { weight: &weight, bias: &bias };
+            norm::layer_norm(level, &x, norm, &mut out);
             let error = worst(&out, &expected);
             assert!(error < 5e-6, "{rows} × {d} on {}: {error:e}", level.isa());
             largest = largest.max(error);
@@ -435,5 +446,65 @@ fn the_conv_stem_against_a_naive_one() {
             assert!(error < tolerance, "{numeric:?} on {}: {error:e}", level.isa());
             assert_eq!(out[..rows * d], out[rows * d..]);
         }
+    }
+}
+
+/// Tiles on their own, as attention may use them: sums that start from what is there.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn tiles_multiply_and_accumulate() {
+    use super::simd::tiles::{Bf16Pairs, Bytes, Idle, Start, TileSums, Tiles};
+    use super::simd::{Simd, Work};
+
+    struct Twice<'a> {
+        tiles: Tiles,
+        a: &'a [i8],
+        b: &'a [i8],
+        sums: &'a mut [TileSums; 2],
+    }
+    impl Work for Twice<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            let mut session = self.tiles.start();
+            let [integers, floats] = self.sums;
+            let (a, b) = (bytemuck::cast_slice(self.a), bytemuck::cast_slice(self.b));
+            session.multiply::<Bytes, S>(s, a, b, Start::Zero, integers, &mut Idle);
+            session.multiply::<Bytes, S>(s, a, b, Start::Sums, integers, &mut Idle);
+            let widen = |x: &[i8]| -> Vec<u16> {
+                x.iter().map(|&x| half::bf16::from_f32(f32::from(x)).to_bits()).collect()
+            };
+            // As bf16, the same bytes are half as many steps, of which each has half as many K.
+            let (a, b) = (widen(&self.a[..2 * 16 * 64]), widen(&self.b[..64 * 32]));
+            let (a, b) = (bytemuck::cast_slice(&a), bytemuck::cast_slice(&b));
+            session.multiply::<Bf16Pairs, S>(s, a, b, Start::Zero, floats, &mut Idle);
+            session.multiply::<Bf16Pairs, S>(s, a, b, Start::Sums, floats, &mut Idle);
+        }
+    }
+
+    let (Some(tiles), Some(level)) = (Tiles::detect(), Level::new(Isa::Amx)) else {
+        println!("SKIPPED: this machine has no AMX");
+        return;
+    };
+    let mut noise = Noise(61);
+    let mut bytes = |length: usize| -> Vec<i8> {
+        (0..length).map(|_| (noise.next() * 127.0).round() as i8).collect()
+    };
+    const STEPS: usize = 3;
+    let (a, b) = (bytes(STEPS * 32 * 64), bytes(STEPS * 64 * 32));
+    let mut sums = [TileSums::ZERO; 2];
+    level.run(Twice { tiles, a: &a, b: &b, sums: &mut sums });
+    for (row, column) in (0..32).flat_map(|row| (0..32).map(move |column| (row, column))) {
+        let product = |steps: usize, group: usize, at: usize| {
+            let (step, k) = (at / (16 * group), at % (16 * group));
+            let left = a[(row / 16 * steps + step) * 16 * 16 * group + row % 16 * 16 * group + k];
+            let right = b[(step * 16 + k / group) * 32 * group + column * group + k % group];
+            2 * i32::from(left) * i32::from(right)
+        };
+        let exact: i32 = (0..STEPS * 64).map(|at| product(STEPS, 4, at)).sum();
+        assert_eq!(sums[0].get::<i32>()[row * 32 + column], exact);
+        // 2 steps of 32: whole numbers below 2²⁴ are exact.
+        let exact: i32 = (0..64).map(|at| product(2, 2, at)).sum();
+        assert_eq!(sums[1].get::<f32>()[row * 32 + column], exact as f32);
     }
 }

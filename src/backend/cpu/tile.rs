@@ -82,7 +82,7 @@ impl<'a, T> Rows<'a, T> {
 
     /// Panics unless there are so many rows of such a length.
     #[inline(always)]
-    fn check(self, rows: usize, length: usize) {
+    pub(super) fn check(self, rows: usize, length: usize) {
         assert!(rows == 0 || self.elements.len() >= (rows - 1) * self.stride + length);
     }
 }

@@ -44,10 +44,18 @@ impl AsRef<[u8]> for Buffer {
 /// threads of an operator share it among them.
 #[derive(Debug, Default)]
 pub struct Workspace {
-    /// Activations, quantised or rounded.
+    /// Matmuls: a block of activations for each task, as the kernel reads them.
     pub(super) activations: Buffer,
     /// Their scales.
     pub(super) scales: Buffer,
+    /// A normalised row for each task.
+    pub(super) normed: Buffer,
+    /// A block of results for each task that are to become activations.
+    pub(super) sums: Buffer,
+    /// Feed-forward network: activations of the second matmul.
+    pub(super) between: Buffer,
+    /// Their scales.
+    pub(super) between_scales: Buffer,
     /// Attention: packed keys.
     pub(super) keys: Buffer,
     /// Attention: packed values.
@@ -68,7 +76,21 @@ impl Workspace {
 
     /// Bytes that it holds.
     pub fn bytes(&self) -> usize {
-        let Self { activations, scales, keys, values, scores, frames, hidden } = self;
-        [activations, scales, keys, values, scores, frames, hidden].map(Buffer::bytes).iter().sum()
+        let Self {
+            activations,
+            scales,
+            normed,
+            sums,
+            between,
+            between_scales,
+            keys,
+            values,
+            scores,
+            frames,
+            hidden,
+        } = self;
+        let matmuls = [activations, scales, normed, sums, between, between_scales];
+        let others = [keys, values, scores, frames, hidden];
+        matmuls.iter().chain(&others).map(|buffer| buffer.bytes()).sum()
     }
 }

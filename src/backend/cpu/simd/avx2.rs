@@ -140,13 +140,41 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn store_words(self, x: __m256i, to: &mut [u32]) {
-        let to = &mut to[..LANES / Self::GROUP];
-        // SAFETY: `to` has 4 words of 4 bytes, which is one __m128i; `self` proves AVX2.
+    fn pack_words(self, x: [__m256i; 4], to: &mut [u32]) {
+        let to = &mut to[..4 * LANES / Self::GROUP];
+        for (x, to) in x.as_chunks::<2>().0.iter().zip(to.as_chunks_mut::<LANES>().0) {
+            // SAFETY: `to` has 8 words of 4 bytes, which is one __m256i; `self` proves AVX2.
+            unsafe {
+                // Packs within each half: in pairs, the results lie at 0, 2, 1 and 3.
+                let packed = _mm256_packs_epi32(x[0], x[1]);
+                let packed = _mm256_permute4x64_epi64::<0b11_01_10_00>(packed);
+                _mm256_storeu_si256(to.as_mut_ptr().cast(), packed);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn pack_bytes(self, x: [__m256i; 4], offset: u8, to: &mut [u8]) {
+        let to = &mut to[..4 * LANES];
+        // SAFETY: `to` has 32 bytes, which is one __m256i; `self` proves AVX2.
         unsafe {
-            // Packs within each half, so the halves' results lie at 0 and 2 of 4.
-            let packed = _mm256_permute4x64_epi64::<0b00_00_10_00>(_mm256_packs_epi32(x, x));
-            _mm_storeu_si128(to.as_mut_ptr().cast(), _mm256_castsi256_si128(packed));
+            let low = _mm256_packs_epi32(x[0], x[1]);
+            let high = _mm256_packs_epi32(x[2], x[3]);
+            // Fours of each vector's halves: those of the low halves lie first.
+            let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+            let packed = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), order);
+            let packed = _mm256_add_epi8(packed, _mm256_set1_epi8(offset as i8));
+            _mm256_storeu_si256(to.as_mut_ptr().cast(), packed);
+        }
+    }
+
+    #[inline(always)]
+    fn divide(self, x: __m256, by: __m256, inverse: __m256) -> __m256 {
+        // SAFETY: no memory is touched; `self` proves FMA.
+        unsafe {
+            let q = _mm256_mul_ps(x, inverse);
+            let q = _mm256_fmadd_ps(_mm256_fnmadd_ps(q, by, x), inverse, q);
+            _mm256_fmadd_ps(_mm256_fnmadd_ps(q, by, x), inverse, q)
         }
     }
 

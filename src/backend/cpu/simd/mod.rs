@@ -1,24 +1,34 @@
 //! Instruction sets, chosen at run time.
 //!
-//! Operators are written once, over [`Simd`], and instantiated for each instruction set. A value of
+//! Operators are written once, over [`Simd`], and instantiated for each kind of vector. A value of
 //! a type that implements it is a token: it exists only where the processor has the instructions,
 //! so its methods are safe to call. [`Level::run`] enters a function that is compiled with them.
 //!
 //! What is generic over `Simd` must be inlined into that function: `#[inline(always)]`, and no
 //! closures in its loops, which would be compiled without the instructions.
+//!
+//! Matmuls may have an engine of their own beside the vectors, a token as well: [`Engine`].
 
 use std::fmt;
 
 use half::bf16;
 
+use super::Numeric;
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod pairs;
 mod portable;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod tiles;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod vnni256;
 
 #[cfg(target_arch = "x86_64")]
-use self::{avx2::Avx2, avx512::Avx512};
+use self::{avx2::Avx2, avx512::Avx512, pairs::Pairs, tiles::Tiles, vnni256::Vnni256};
 use portable::Portable;
 
 /// An instruction set that there are kernels for.
@@ -28,20 +38,30 @@ pub enum Isa {
     Portable,
     /// x86-64 with AVX2 and FMA.
     Avx2,
+    /// The same with AVX-VNNI for i8.
+    AvxVnni,
     /// x86-64 with AVX-512 F, BW, DQ, VL and VNNI.
-    Avx512,
+    Avx512Vnni,
+    /// The same with AVX-512 BF16 for bf16.
+    Avx512Bf16,
+    /// AVX-512 with VNNI, and AMX tiles for i8 and bf16 (Linux).
+    Amx,
 }
 
 impl Isa {
     /// All, the best last.
-    pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
+    pub const ALL: [Self; 6] =
+        [Self::Portable, Self::Avx2, Self::AvxVnni, Self::Avx512Vnni, Self::Avx512Bf16, Self::Amx];
 
     /// The name, as in `TILEWRIGHT_ISA`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
             Self::Avx2 => "avx2",
-            Self::Avx512 => "avx512",
+            Self::AvxVnni => "avxvnni",
+            Self::Avx512Vnni => "avx512vnni",
+            Self::Avx512Bf16 => "avx512bf16",
+            Self::Amx => "amx",
         }
     }
 
@@ -57,8 +77,22 @@ impl Isa {
 
     /// The best that this machine has.
     pub fn best() -> Self {
-        Self::ALL.into_iter().rev().find(|isa| isa.is_available()).unwrap_or(Self::Portable)
+        let good = |isa: &Self| isa.is_available() && (*isa != Self::Avx512Bf16 || bf16_is_fast());
+        Self::ALL.into_iter().rev().find(good).unwrap_or(Self::Portable)
     }
+}
+
+/// Whether multiplying pairs of bf16 is faster than widening them: see `pairs.rs`.
+#[cfg(target_arch = "x86_64")]
+fn bf16_is_fast() -> bool {
+    let vendor = std::arch::x86_64::__cpuid(0);
+    let vendor = [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes);
+    vendor.as_flattened() == b"AuthenticAMD"
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn bf16_is_fast() -> bool {
+    false
 }
 
 impl fmt::Display for Isa {
@@ -110,12 +144,41 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     fn div(self, a: Self::F32, b: Self::F32) -> Self::F32;
     fn min(self, a: Self::F32, b: Self::F32) -> Self::F32;
     fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `x`, or what has its sign and the magnitude `limit` if that is less.
+    #[inline(always)]
+    fn bound(self, x: Self::F32, limit: f32) -> Self::F32 {
+        self.min(self.splat(limit), self.max(self.splat(-limit), x))
+    }
     /// `a * b + c`, rounded once where the processor can.
     fn fma(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
     /// Rounds to bf16, ties to even; a NaN stays one.
     fn round_bf16(self, x: Self::F32) -> Self::F32;
+    /// Rounds two vectors and stores them one behind the other.
+    #[inline(always)]
+    fn pack_bf16(self, x: [Self::F32; 2], to: &mut [bf16]) {
+        for (x, to) in x.into_iter().zip(to.chunks_exact_mut(Self::LANES)) {
+            let mut lanes = [0.0; MAX_LANES];
+            self.store(self.round_bf16(x), &mut lanes);
+            for (x, to) in lanes.into_iter().zip(to) {
+                *to = bf16::from_bits((x.to_bits() >> 16) as u16);
+            }
+        }
+    }
+    /// `x / by`, rounded as a division is. `inverse` is 1 / `by`, and both are at most 2¹⁰⁰ and at
+    /// least 2⁻¹⁰⁰.
+    #[inline(always)]
+    fn divide(self, x: Self::F32, by: Self::F32, inverse: Self::F32) -> Self::F32 {
+        let _ = inverse;
+        self.div(x, by)
+    }
     /// Adds the lowest bits of `by`, a float, to the exponent of `x`.
     fn shift_exponent(self, x: Self::F32, by: Self::F32) -> Self::F32;
+
+    /// `a / b` within 2 ulp, for |b| of about 1 to 2⁶⁴.
+    #[inline(always)]
+    fn ratio(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        self.div(a, b)
+    }
 
     fn zero(self) -> Self::I32;
     fn load_i32(self, from: &[i32]) -> Self::I32;
@@ -126,8 +189,17 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     fn max_bits(self, a: Self::I32, x: Self::F32) -> Self::I32;
     fn lanes_i32(self, x: Self::I32) -> [i32; MAX_LANES];
 
-    /// Packs integers of −127..=127 into words, with [`Simd::OFFSET`].
-    fn store_words(self, x: Self::I32, to: &mut [u32]);
+    /// Packs four vectors of integers of −127..=127 into words, with [`Simd::OFFSET`].
+    fn pack_words(self, x: [Self::I32; 4], to: &mut [u32]);
+    /// Packs them into bytes, with this offset.
+    #[inline(always)]
+    fn pack_bytes(self, x: [Self::I32; 4], offset: u8, to: &mut [u8]) {
+        for (x, to) in x.into_iter().zip(to.chunks_exact_mut(Self::LANES)) {
+            for (x, to) in self.lanes_i32(x).into_iter().zip(to) {
+                *to = (x as u8).wrapping_add(offset);
+            }
+        }
+    }
     fn word(self, x: u32) -> Self::Word;
     /// [`Simd::GROUP`] weights for each lane.
     fn load_weights(self, from: &[i8]) -> Self::Weights;
@@ -172,7 +244,13 @@ pub(super) trait Work {
 
 /// An instruction set that this machine has.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Level {
+pub(super) struct Level {
+    isa: Isa,
+    vectors: Vectors,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Vectors {
     Portable(Portable),
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
@@ -180,63 +258,143 @@ pub(super) enum Level {
     Avx512(Avx512),
 }
 
+/// What multiplies matrices at a precision.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Engine {
+    /// Vectors of floats.
+    Floats,
+    /// Vectors of floats, which bf16 is widened to.
+    Widened,
+    /// Vectors of words: see [`Simd::dot`].
+    Words,
+    /// Vectors of four bytes.
+    #[cfg(target_arch = "x86_64")]
+    Vnni256(Vnni256),
+    /// Vectors of pairs of bf16.
+    #[cfg(target_arch = "x86_64")]
+    Pairs(Pairs),
+    /// Tiles of bytes.
+    #[cfg(target_arch = "x86_64")]
+    ByteTiles(Tiles),
+    /// Tiles of pairs of bf16.
+    #[cfg(target_arch = "x86_64")]
+    PairTiles(Tiles),
+}
+
 impl Level {
     pub(super) fn new(isa: Isa) -> Option<Self> {
-        match isa {
-            Isa::Portable => Some(Self::Portable(Portable)),
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => Avx2::detect().map(Self::Avx2),
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => Avx512::detect().map(Self::Avx512),
-            #[cfg(not(target_arch = "x86_64"))]
-            Isa::Avx2 | Isa::Avx512 => None,
-        }
+        #[cfg(target_arch = "x86_64")]
+        let vectors = match isa {
+            Isa::Portable => Vectors::Portable(Portable),
+            Isa::Avx2 => Vectors::Avx2(Avx2::detect()?),
+            Isa::AvxVnni => Vnni256::detect().and(Avx2::detect()).map(Vectors::Avx2)?,
+            Isa::Avx512Vnni => Vectors::Avx512(Avx512::detect()?),
+            Isa::Avx512Bf16 => Pairs::detect().and(Avx512::detect()).map(Vectors::Avx512)?,
+            Isa::Amx => Tiles::detect().and(Avx512::detect()).map(Vectors::Avx512)?,
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        let vectors = (isa == Isa::Portable).then_some(Vectors::Portable(Portable))?;
+        Some(Self { isa, vectors })
     }
 
     pub(super) fn isa(self) -> Isa {
-        match self {
-            Self::Portable(_) => Isa::Portable,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2(_) => Isa::Avx2,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512(_) => Isa::Avx512,
-        }
+        self.isa
     }
 
     /// Runs work that is compiled for this instruction set.
     pub(super) fn run<W: Work>(self, work: W) -> W::Output {
-        match self {
-            Self::Portable(simd) => simd.outline(work),
+        match self.vectors {
+            Vectors::Portable(simd) => simd.outline(work),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(simd) => simd.outline(work),
+            Vectors::Avx2(simd) => simd.outline(work),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512(simd) => simd.outline(work),
+            Vectors::Avx512(simd) => simd.outline(work),
         }
     }
 
-    /// How this instruction set wants its weights.
+    /// What multiplies at a precision.
+    pub(super) fn engine(self, numeric: Numeric) -> Engine {
+        #[cfg(target_arch = "x86_64")]
+        match (self.isa, numeric) {
+            (Isa::AvxVnni, Numeric::I8 { .. }) => {
+                if let Some(engine) = Vnni256::detect() {
+                    return Engine::Vnni256(engine);
+                }
+            }
+            (Isa::Avx512Bf16, Numeric::Bf16) => {
+                if let Some(engine) = Pairs::detect() {
+                    return Engine::Pairs(engine);
+                }
+            }
+            (Isa::Amx, Numeric::I8 { .. } | Numeric::Bf16) => {
+                if let Some(tiles) = Tiles::detect() {
+                    return match numeric {
+                        Numeric::Bf16 => Engine::PairTiles(tiles),
+                        _ => Engine::ByteTiles(tiles),
+                    };
+                }
+            }
+            _ => {}
+        }
+        match numeric {
+            Numeric::F32 => Engine::Floats,
+            Numeric::Bf16 => Engine::Widened,
+            Numeric::I8 { .. } => Engine::Words,
+        }
+    }
+
+    /// How operands lie for the vectors.
     pub(super) fn geometry(self) -> Geometry {
         struct Ask;
         impl Work for Ask {
             type Output = Geometry;
             #[inline(always)]
             fn run<S: Simd>(self, _: S) -> Geometry {
-                Geometry { panel: panel::<S>(), rows: S::ROWS, group: S::GROUP, offset: S::OFFSET }
+                let (panel, rows, group) = (panel::<S>(), S::ROWS, S::GROUP);
+                Geometry { panel, rows, group, step: group, offset: S::OFFSET }
             }
         }
         self.run(Ask)
     }
+
+    /// How operands lie for what multiplies at a precision.
+    pub(super) fn geometry_of(self, numeric: Numeric) -> Geometry {
+        let vectors = self.geometry();
+        match self.engine(numeric) {
+            Engine::Words => vectors,
+            Engine::Floats | Engine::Widened => {
+                Geometry { group: 1, step: 1, offset: 0, ..vectors }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Engine::Vnni256(_) => Geometry { group: 4, step: 4, offset: 128, ..vectors },
+            #[cfg(target_arch = "x86_64")]
+            Engine::Pairs(_) => Geometry { group: 2, step: 2, offset: 0, ..vectors },
+            #[cfg(target_arch = "x86_64")]
+            Engine::ByteTiles(_) | Engine::PairTiles(_) => {
+                let bytes = if matches!(numeric, Numeric::Bf16) { 2 } else { 1 };
+                Geometry {
+                    panel: tiles::TILE_COLUMNS,
+                    rows: tiles::TILE_ROWS,
+                    group: 4 / bytes,
+                    step: tiles::STEP / bytes,
+                    offset: 0,
+                }
+            }
+        }
+    }
 }
 
-/// What [`Simd`]'s constants are for an instruction set.
+/// How operands lie in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Geometry {
     /// Columns of a panel.
     pub(super) panel: usize,
     /// Rows of a tile of sums.
     pub(super) rows: usize,
-    /// Activations in a word.
+    /// Elements of K that lie together in a panel.
     pub(super) group: usize,
-    /// What is added to activations in a word.
+    /// What K is padded to a multiple of.
+    pub(super) step: usize,
+    /// What is added to integer activations.
     pub(super) offset: i32,
 }

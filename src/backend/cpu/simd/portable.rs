@@ -141,8 +141,8 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn store_words(self, x: I32, to: &mut [u32]) {
-        to[..LANES].copy_from_slice(&x.map(|x| x as u32));
+    fn pack_words(self, x: [I32; 4], to: &mut [u32]) {
+        to[..4 * LANES].copy_from_slice(x.map(|x| x.map(|x| x as u32)).as_flattened());
     }
 
     #[inline(always)]

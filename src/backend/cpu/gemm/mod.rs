@@ -1,0 +1,288 @@
+//! C = epilogue(A × B): blocks of rows in parallel, each against every panel of weights.
+//!
+//! A task takes some rows, a block at a time that fits the second-level cache: it prepares the block
+//! (normalises, quantises, packs), multiplies it, and finishes the sums. The result goes to C, or
+//! becomes the operand of the next matmul while it is in the cache: see [`FeedForward`].
+
+mod epilogue;
+mod feed_forward;
+mod multiply;
+mod operand;
+
+use rayon::prelude::*;
+use tilewright_kernel::Epilogue as Finish;
+
+use super::math::max_magnitude;
+use super::norm::{Norm, norm_row};
+use super::pack::{PackedWeights, scale_of};
+use super::simd::{Engine, Level, Simd, Work, panel};
+use super::tile::Rows;
+use super::workspace::Workspace;
+use super::{Numeric, Output, Scaling};
+use epilogue::Epilogue;
+pub(super) use feed_forward::FeedForward;
+use multiply::{Operand, multiply};
+use operand::{Form, Raw, Scales, prepare};
+
+/// The most rows of a task of attention or LayerNorm: as many as leave room in the second-level cache.
+const MAX_BLOCK: usize = 96;
+/// Rows of a block, about.
+const BLOCK: usize = 64;
+/// The most bytes of a block's results that are to become an operand.
+const MAX_SUMS: usize = 512 << 10;
+
+/// A matmul whose operands have been checked.
+pub(super) struct Matmul<'a> {
+    pub(super) level: Level,
+    pub(super) weights: &'a PackedWeights,
+    pub(super) a: Rows<'a, f32>,
+    pub(super) rows: usize,
+    /// What the rows of A go through first.
+    pub(super) norm: Option<Norm<'a>>,
+    /// Scales of rows whose elements are integers already.
+    pub(super) scales: Option<&'a [f32]>,
+    pub(super) output: Output,
+    pub(super) narrow: bool,
+}
+
+impl Matmul<'_> {
+    /// Runs it on the current pool.
+    pub(super) fn run(&self, c: &mut [f32], workspace: &mut Workspace) {
+        let spec = self.weights.spec();
+        if self.rows == 0 || spec.n == 0 {
+            return;
+        }
+        let numeric = spec.numeric;
+        let scaling = match (self.scales, numeric) {
+            (Some(scales), _) => Scales::Given(scales),
+            (None, Numeric::I8 { activations: Scaling::PerTensor }) => {
+                Scales::Same(scale_of(self.max_magnitude()))
+            }
+            (None, _) => Scales::OfRows,
+        };
+        let Self { level, weights, a, rows, norm, narrow, .. } = *self;
+        let form = Form::of(level, spec);
+        let plan = Plan::new(level, weights, rows, 0);
+        let raw = Raw { rows: a, norm, scaling };
+        let add = self.output == Output::Add;
+        let (task, scratch) = (plan.task, plan.scratch(form, workspace));
+        c[..rows * spec.n].par_chunks_mut(task * spec.n).zip(scratch).enumerate().for_each(
+            |(i, (c, scratch))| {
+                let (first, rows) = (i * task, c.len() / spec.n);
+                let sink = Sink::Rows { c, add };
+                let source = Source::Raw(raw);
+                let block = plan.block;
+                level.run(Task {
+                    form,
+                    weights,
+                    source,
+                    first,
+                    rows,
+                    block,
+                    narrow,
+                    sink,
+                    scratch,
+                });
+            },
+        );
+    }
+
+    fn max_magnitude(&self) -> f32 {
+        struct Max<'a, 'b> {
+            matmul: &'a Matmul<'b>,
+            rows: std::ops::Range<usize>,
+        }
+        impl Work for Max<'_, '_> {
+            type Output = u32;
+            #[inline(always)]
+            fn run<S: Simd>(self, s: S) -> u32 {
+                let k = self.matmul.weights.spec().k;
+                let mut max = 0;
+                let mut normed = vec![0.0; if self.matmul.norm.is_some() { k } else { 0 }];
+                for row in self.rows {
+                    let mut x = self.matmul.a.row(row, k);
+                    if let Some(norm) = self.matmul.norm {
+                        norm_row(s, x, norm, &mut normed);
+                        x = &normed;
+                    }
+                    let row = max_magnitude(s, x).to_bits();
+                    max = if row > max { row } else { max };
+                }
+                max
+            }
+        }
+        let tasks = self.rows.div_ceil(MAX_BLOCK);
+        let max = (0..tasks)
+            .into_par_iter()
+            .map(|i| {
+                let rows = i * MAX_BLOCK..((i + 1) * MAX_BLOCK).min(self.rows);
+                self.level.run(Max { matmul: self, rows })
+            })
+            .max();
+        f32::from_bits(max.unwrap_or(0))
+    }
+}
+
+/// How rows are divided. Results do not depend on it.
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    /// Rows of a task.
+    task: usize,
+    tasks: usize,
+    /// Rows of a block.
+    block: usize,
+    k: usize,
+    /// Floats of a block's results, if they become an operand.
+    sums: usize,
+}
+
+impl Plan {
+    /// For so many rows; `width` is that of results that become an operand, or 0.
+    fn new(level: Level, weights: &PackedWeights, rows: usize, width: usize) -> Self {
+        let spec = weights.spec();
+        let tile = level.geometry_of(spec.numeric).rows;
+        let fits = if width > 0 { (MAX_SUMS / (4 * width)).clamp(1, BLOCK) } else { BLOCK };
+        let block = (fits / tile).max(1) * tile;
+        let task = rows.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(tile);
+        let block = block.min(task);
+        Self { task, tasks: rows.div_ceil(task), block, k: spec.k, sums: block * width }
+    }
+
+    /// Scratch memory for each task.
+    fn scratch<'a>(
+        &self,
+        form: Form,
+        workspace: &'a mut Workspace,
+    ) -> impl IndexedParallelIterator<Item = Scratch<'a>> {
+        // Even where nothing is needed, each task has its part.
+        let bytes = form.bytes(self.block).max(64);
+        let (k, sums) = (self.k.max(1), self.sums.max(1));
+        let operands = workspace.activations.get::<u8>(self.tasks * bytes).par_chunks_mut(bytes);
+        let scales = workspace.scales.get::<f32>(self.tasks * self.block);
+        let normed = workspace.normed.get::<f32>(self.tasks * k).par_chunks_mut(k);
+        let sums = workspace.sums.get::<f32>(self.tasks * sums).par_chunks_mut(sums);
+        operands
+            .zip(scales.par_chunks_mut(self.block))
+            .zip(normed.zip(sums))
+            .map(|((operand, scales), (normed, sums))| Scratch { operand, scales, normed, sums })
+    }
+}
+
+/// Rows of a task of attention or LayerNorm: four tasks for each thread, of whole tiles, if the rows
+/// suffice. Results do not depend on it.
+pub(super) fn block_rows(rows: usize, tile: usize) -> usize {
+    let share = rows.div_ceil(4 * rayon::current_num_threads());
+    share.next_multiple_of(tile).min(MAX_BLOCK.next_multiple_of(tile))
+}
+
+/// Elements of four bytes from one row to the next: whole cache lines, an odd number of them, so
+/// that the rows of a tile do not share the same few sets of the cache.
+pub(super) fn row_stride(length: usize) -> usize {
+    (length.div_ceil(16) | 1) * 16
+}
+
+/// Scratch memory of a task.
+struct Scratch<'a> {
+    /// A block of rows, prepared.
+    operand: &'a mut [u8],
+    scales: &'a mut [f32],
+    /// A row after its norm.
+    normed: &'a mut [f32],
+    /// Results of a block that become an operand.
+    sums: &'a mut [f32],
+}
+
+/// What is multiplied.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// Rows to be prepared.
+    Raw(Raw<'a>),
+    /// Rows that are prepared, with their scales.
+    Ready(&'a [u8], &'a [f32]),
+}
+
+/// Where results go.
+enum Sink<'a> {
+    /// To rows, stored or added.
+    Rows { c: &'a mut [f32], add: bool },
+    /// To the operand of another matmul.
+    Operand { form: Form, bytes: &'a mut [u8], scales: &'a mut [f32] },
+}
+
+/// Some rows of a matmul.
+struct Task<'a> {
+    form: Form,
+    weights: &'a PackedWeights,
+    source: Source<'a>,
+    /// Its first row of the source.
+    first: usize,
+    rows: usize,
+    block: usize,
+    narrow: bool,
+    sink: Sink<'a>,
+    scratch: Scratch<'a>,
+}
+
+impl Work for Task<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let mut row = 0;
+        while row < self.rows {
+            let rows = self.block.min(self.rows - row);
+            self.block(s, row, rows);
+            row += rows;
+        }
+    }
+}
+
+impl Task<'_> {
+    #[inline(always)]
+    fn block<S: Simd>(&mut self, s: S, row: usize, rows: usize) {
+        let Self { form, weights, source, first, narrow, ref mut sink, ref mut scratch, .. } =
+            *self;
+        let first = first + row;
+        let (operand, scales) = match source {
+            Source::Ready(bytes, scales) => {
+                let bytes = &bytes[form.bytes(first)..][..form.bytes(rows)];
+                (Operand::Prepared(bytes), &scales[first..])
+            }
+            Source::Raw(Raw { rows: a, norm: None, .. })
+                if matches!(form.engine, Engine::Floats) =>
+            {
+                (Operand::Floats(a.from(first)), &*scratch.scales)
+            }
+            Source::Raw(raw) => {
+                let raw =
+                    Raw { rows: raw.rows.from(first), scaling: raw.scaling.from(first), ..raw };
+                let (to, scales) = (&mut *scratch.operand, &mut *scratch.scales);
+                prepare(s, form, raw, rows, scratch.normed, to, scales);
+                (Operand::Prepared(&*to), &*scales)
+            }
+        };
+        let spec = weights.spec();
+        let scales = matches!(spec.numeric, Numeric::I8 { .. }).then_some(scales);
+        let (gelu, n) = (spec.epilogue == Finish::BiasGelu, spec.n);
+        let weights = weights.view();
+        match sink {
+            Sink::Rows { c, add } => {
+                let (c, add) = (&mut c[row * n..], *add);
+                let mut epilogue = Epilogue { weights, scales, gelu, narrow, add, n, c, stride: n };
+                multiply(s, form, operand, rows, &mut epilogue);
+            }
+            Sink::Operand { form: next, bytes, scales: next_scales } => {
+                let stride = n.next_multiple_of(panel::<S>());
+                let c = &mut *scratch.sums;
+                let mut epilogue =
+                    Epilogue { weights, scales, gelu, narrow, add: false, n, c, stride };
+                multiply(s, form, operand, rows, &mut epilogue);
+                let elements = &*scratch.sums;
+                let raw =
+                    Raw { rows: Rows { elements, stride }, norm: None, scaling: Scales::OfRows };
+                let (to, scales) = (&mut bytes[next.bytes(row)..], &mut next_scales[row..]);
+                prepare(s, *next, raw, rows, scratch.normed, to, scales);
+            }
+        }
+    }
+}
