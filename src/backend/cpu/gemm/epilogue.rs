@@ -84,23 +84,30 @@ impl Epilogue<'_> {
         };
         let sums = &sums[..rows * width];
         let c = &mut self.c[row * self.stride + first..];
-        for i in 0..rows {
-            let scale = s.splat(match self.scales {
-                Some(scales) => scales[row + i],
-                None => 1.0,
-            });
+        let (stride, narrow, add) = (self.stride, self.narrow, self.add);
+        let scales = self.scales.map(|scales| &scales[row..][..rows]);
+        let scale = |i: usize| scales.map_or(1.0, |scales| scales[i]);
+        let mut i = 0;
+        while i + 4 <= rows && columns == width {
+            let scales = [scale(i), scale(i + 1), scale(i + 2), scale(i + 3)];
+            let sums = &sums[i * width..][..4 * width];
+            let (one, rest) = c[i * stride..].split_at_mut(stride);
+            let (two, rest) = rest.split_at_mut(stride);
+            let (three, four) = rest.split_at_mut(stride);
+            let c = [one, two, three, four];
+            finish_rows::<S, T, GELU, 4>(s, sums, scales, &column, narrow, add, c);
+            i += 4;
+        }
+        while i < rows {
+            let scales = [scale(i)];
             let sums = &sums[i * width..][..width];
-            let c = &mut c[i * self.stride..][..columns];
-            if columns == width {
-                let (narrow, add) = (self.narrow, self.add);
-                finish_row::<S, T, GELU>(s, sums, scale, &column, narrow, add, c);
-            } else {
-                let mut edge = [0.0; 2 * MAX_LANES];
-                edge[..columns].copy_from_slice(c);
-                let (narrow, add) = (self.narrow, self.add);
-                finish_row::<S, T, GELU>(s, sums, scale, &column, narrow, add, &mut edge[..width]);
-                c.copy_from_slice(&edge[..columns]);
-            }
+            let c = &mut c[i * stride..][..columns];
+            let mut edge = [0.0; 2 * MAX_LANES];
+            edge[..columns].copy_from_slice(c);
+            let rows = [&mut edge[..width]];
+            finish_rows::<S, T, GELU, 1>(s, sums, scales, &column, narrow, add, rows);
+            c.copy_from_slice(&edge[..columns]);
+            i += 1;
         }
     }
 }
@@ -111,31 +118,37 @@ struct Columns<S: Simd> {
     bias: [S::F32; 2],
 }
 
-/// Both vectors of a row of a panel.
+/// Both vectors of some rows of a panel.
 #[inline(always)]
-fn finish_row<S: Simd, T: Sum, const GELU: bool>(
+fn finish_rows<S: Simd, T: Sum, const GELU: bool, const R: usize>(
     s: S,
     sums: &[T],
-    scale: S::F32,
+    scales: [f32; R],
     columns: &Columns<S>,
     narrow: bool,
     add: bool,
-    c: &mut [f32],
+    c: [&mut [f32]; R],
 ) {
-    let (sums, c) = (&sums[..2 * S::LANES], &mut c[..2 * S::LANES]);
     for half in [0, 1] {
         let at = half * S::LANES;
-        let scale = s.mul(scale, columns.scales[half]);
-        let mut y = s.fma(T::load(s, &sums[at..]), scale, columns.bias[half]);
+        let mut y = [s.splat(0.0); R];
+        for i in 0..R {
+            let scale = s.mul(s.splat(scales[i]), columns.scales[half]);
+            let sums = &sums[2 * S::LANES * i + at..];
+            y[i] = s.fma(T::load(s, sums), scale, columns.bias[half]);
+        }
         if GELU {
             y = gelu(s, y);
         }
         if narrow {
-            y = s.round_bf16(y);
+            for y in &mut y {
+                *y = s.round_bf16(*y);
+            }
         }
-        if add {
-            y = s.add(y, s.load(&c[at..]));
+        for i in 0..R {
+            let c = &mut c[i][at..];
+            let y = if add { s.add(y[i], s.load(c)) } else { y[i] };
+            s.store(y, c);
         }
-        s.store(y, &mut c[at..]);
     }
 }

@@ -156,6 +156,9 @@ mod in_tiles {
         let [mut now, mut before] = sums.each_mut();
         let (mut row, mut count, mut panel) = (0, 0, 0);
         let tile = form.bytes(TILE_ROWS);
+        // A slice is some fours of rows, which the epilogue takes at a time.
+        let steps = epilogue.weights.panel::<u8>(0).len() / (2 * 1024);
+        let pace = TILE_ROWS.div_ceil(steps.max(1)).next_multiple_of(4);
         for next_panel in 0..epilogue.n.div_ceil(TILE_COLUMNS) {
             let weights = epilogue.weights.panel::<u8>(next_panel);
             let mut next = 0;
@@ -168,6 +171,7 @@ mod in_tiles {
                     count,
                     panel,
                     done: 0,
+                    pace,
                     product: PhantomData,
                 };
                 session.multiply::<P, S>(s, a, weights, Start::Zero, now, &mut finish);
@@ -184,6 +188,7 @@ mod in_tiles {
             count,
             panel,
             done: 0,
+            pace,
             product: PhantomData,
         };
         finish.up_to(s, count);
@@ -197,6 +202,8 @@ mod in_tiles {
         count: usize,
         panel: usize,
         done: usize,
+        /// Rows of a slice.
+        pace: usize,
         product: PhantomData<P>,
     }
 
@@ -215,8 +222,8 @@ mod in_tiles {
 
     impl<P: Product<Sum: Sum>> Beside for Finish<'_, '_, P> {
         #[inline(always)]
-        fn slice<S: Simd>(&mut self, s: S, step: usize, steps: usize) {
-            self.up_to(s, self.count * (step + 1) / steps);
+        fn slice<S: Simd>(&mut self, s: S, step: usize, _: usize) {
+            self.up_to(s, self.count.min((step + 1) * self.pace));
         }
     }
 }
