@@ -149,7 +149,7 @@ type Small = Op<i8, 100, 70, 90, 2>;
 fn results_do_not_depend_on_the_number_of_threads() {
     let (a, weights, bias) = (noise(1, 100 * 70), noise(2, 90 * 70), noise(3, 90));
     let (d, rows) = (96, 111);
-    let shape = Attention { heads: 3, d_model: d, rows, valid: 101 };
+    let shape = Attention { heads: 3, d_model: d, rows, valid: 101, numeric };
     let qkv = noise(4, rows * 3 * d);
     for cpu in cpus() {
         for numeric in NUMERICS {
@@ -384,7 +384,7 @@ fn wrong_lengths_are_errors_that_say_which() {
         let mut workspace = Workspace::new();
         error(cpu.attention(&shape, &vec![0.0; qkv], &mut vec![0.0; out], &mut workspace))
     };
-    let shape = Attention { heads: 2, d_model: 8, rows: 3, valid: 3 };
+    let shape = Attention { heads: 2, d_model: 8, rows: 3, valid: 3, numeric: Numeric::F32 };
     assert_eq!(attend(shape, 71, 24), "qkv has 71 elements where 72 are needed");
     assert_eq!(
         attend(shape, 75, 25),

@@ -1,9 +1,9 @@
 //! One layer: self-attention and a feed-forward network.
 
-use super::matmul::{Call, FeedForward, MatmulWeights, Matmuls, Scratch, shared};
-use super::observe::{Observer, timed};
+use super::matmul::{FeedForward, MatmulWeights, Matmuls, Scratch, SelfAttention, shared};
+use super::observe::Observer;
 use super::{EncoderError, EncoderOps};
-use crate::backend::cpu::{Attention, Cpu, CpuError, LayerNorm, Numeric, Output, SharedBytes};
+use crate::backend::cpu::{Attention, Cpu, CpuError, LayerNorm, Numeric, SharedBytes};
 use crate::weights::{PackCache, Packed, Weights};
 
 /// What packed weights in a cache are told apart by, besides their kernel: change it whenever the
@@ -93,21 +93,13 @@ impl Norm {
 pub(super) struct Buffers {
     pub(super) hidden: Vec<f32>,
     pub(super) features: Vec<f32>,
-    qkv: Vec<f32>,
-    attended: Vec<f32>,
 }
 
 impl Buffers {
     pub(super) fn resize<O: EncoderOps>(&mut self, windows: usize) {
         let rows = windows * O::positions();
-        for (buffer, width) in [
-            (&mut self.hidden, O::D_MODEL),
-            (&mut self.features, O::D_MODEL),
-            (&mut self.qkv, 3 * O::D_MODEL),
-            (&mut self.attended, O::D_MODEL),
-        ] {
-            buffer.resize(rows * width, 0.0);
-        }
+        self.hidden.resize(rows * O::D_MODEL, 0.0);
+        self.features.resize(rows * O::D_MODEL, 0.0);
     }
 }
 
@@ -144,22 +136,16 @@ impl<O: EncoderOps> Layer<O> {
         &self,
         cpu: &Cpu,
         matmuls: &mut Matmuls,
-        buffers: &mut Buffers,
+        hidden: &mut [f32],
         scratch: &mut Scratch,
         observer: &mut dyn Observer,
     ) -> Result<(), EncoderError> {
-        let Buffers { hidden, qkv, attended, .. } = buffers;
-        let rows = O::positions();
-        let attention = Attention { heads: O::HEADS, d_model: O::D_MODEL, rows, valid: rows };
-        let (weights, norm) = (&self.qkv, Some(self.attention_norm.borrow()));
-        let (a, output, c) = (&hidden[..], Output::Store, &mut qkv[..]);
-        let call = Call { name: "attn_qkv", weights, norm, a, output, c };
-        matmuls.run(cpu, call, scratch, observer)?;
-        let workspace = &mut scratch.workspace;
-        timed(observer, "attention", || cpu.attention(&attention, qkv, attended, workspace))?;
-        let (a, output, c) = (&attended[..], Output::Add, &mut hidden[..]);
-        let call = Call { name: "attn_out", weights: &self.out, norm: None, a, output, c };
-        matmuls.run(cpu, call, scratch, observer)?;
+        let (rows, numeric) = (O::positions(), matmuls.numeric());
+        let shape =
+            Attention { heads: O::HEADS, d_model: O::D_MODEL, rows, valid: rows, numeric };
+        let (qkv, out) = (&self.qkv, &self.out);
+        let attention = SelfAttention { qkv, out, norm: self.attention_norm.borrow(), shape };
+        matmuls.self_attention(cpu, attention, hidden, scratch, observer)?;
         let (up, down) = (&self.up, &self.down);
         let network = FeedForward { up, down, norm: self.ffn_norm.borrow() };
         matmuls.feed_forward(cpu, network, hidden, scratch, observer)

@@ -7,9 +7,10 @@ use tilewright_kernel::{Kernel, Precision};
 
 use super::EncoderError;
 use super::layer::Source;
-use super::observe::Observer;
+use super::observe::{Observer, timed};
 use crate::backend::array::{self, Array};
-use crate::backend::cpu::{self, Cpu, LayerNorm, Numeric, Output, Scaling, SharedBytes, Workspace};
+use crate::backend::cpu::{
+    self, Attention, Cpu, LayerNorm, Numeric, Output, Scaling, SharedBytes, Workspace};
 
 /// What an encoder's matmuls run on; everything else runs on the CPU.
 #[derive(Debug)]
@@ -52,14 +53,24 @@ pub(super) struct FeedForward<'a, U, D> {
     pub(super) norm: LayerNorm<'a>,
 }
 
+/// The matmuls before and after an attention, and the norm before them.
+pub(super) struct SelfAttention<'a, Q, O> {
+    pub(super) qkv: &'a MatmulWeights<Q>,
+    pub(super) out: &'a MatmulWeights<O>,
+    pub(super) norm: LayerNorm<'a>,
+    pub(super) shape: Attention,
+}
+
 /// Scratch memory of matmuls.
 #[derive(Default)]
 pub(super) struct Scratch {
     pub(super) workspace: Workspace,
     /// For an array: rows after their norm.
     normed: Vec<f32>,
-    /// For an array: rows between the matmuls of a feed-forward network.
+    /// For an array: rows between the matmuls of a feed-forward network; queries, keys and values.
     between: Vec<f32>,
+    /// For an array: what is attended to.
+    attended: Vec<f32>,
 }
 
 impl Matmuls {
@@ -141,6 +152,40 @@ impl Matmuls {
         Ok(())
     }
 
+    /// X plus self-attention of its LayerNorm.
+    pub(super) fn self_attention<Q: Kernel, O: Kernel>(
+        &mut self,
+        cpu: &Cpu,
+        attention: SelfAttention<'_, Q, O>,
+        x: &mut [f32],
+        scratch: &mut Scratch,
+        observer: &mut dyn Observer,
+    ) -> Result<(), EncoderError> {
+        let SelfAttention { qkv, out, norm, shape } = attention;
+        if let (Self::Cpu(_), MatmulWeights::Cpu(qkv), MatmulWeights::Cpu(out)) = (&self, qkv, out)
+        {
+            let workspace = &mut scratch.workspace;
+            return timed(observer, "self_attention", || {
+                Ok(cpu.self_attention(qkv, out, norm, &shape, x, workspace)?)
+            });
+        }
+        let mut between = std::mem::take(&mut scratch.between);
+        let mut attended = std::mem::take(&mut scratch.attended);
+        between.resize(3 * x.len(), 0.0);
+        attended.resize(x.len(), 0.0);
+        let (output, c) = (Output::Store, &mut between[..]);
+        let call = Call { name: "attn_qkv", weights: qkv, norm: Some(norm), a: x, output, c };
+        self.run(cpu, call, scratch, observer)?;
+        timed(observer, "attention", || {
+            cpu.attention(&shape, &between, &mut attended, &mut scratch.workspace)
+        })?;
+        let (a, output) = (&attended[..], Output::Add);
+        let call = Call { name: "attn_out", weights: out, norm: None, a, output, c: x };
+        self.run(cpu, call, scratch, observer)?;
+        (scratch.between, scratch.attended) = (between, attended);
+        Ok(())
+    }
+
     /// X plus a feed-forward network of its LayerNorm.
     pub(super) fn feed_forward<U: Kernel, D: Kernel>(
         &mut self,
@@ -153,10 +198,10 @@ impl Matmuls {
         let FeedForward { up, down, norm } = network;
         if let (Self::Cpu(_), MatmulWeights::Cpu(up), MatmulWeights::Cpu(down)) = (&self, up, down)
         {
-            let start = Instant::now();
-            cpu.feed_forward(up, down, norm, x, &mut scratch.workspace)?;
-            observer.operator("feed_forward", start.elapsed());
-            return Ok(());
+            let workspace = &mut scratch.workspace;
+            return timed(observer, "feed_forward", || {
+                Ok(cpu.feed_forward(up, down, norm, x, workspace)?)
+            });
         }
         // An array keeps nothing between two matmuls.
         let mut between = std::mem::take(&mut scratch.between);

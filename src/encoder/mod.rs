@@ -221,7 +221,7 @@ impl<O: EncoderOps> Encode for Encoder<O> {
         stem.run::<O>(cpu, mel, &mut buffers.hidden, &mut scratch.workspace, observer)?;
         for (i, layer) in layers.iter().enumerate() {
             observer.hidden(i, &buffers.hidden);
-            layer.run(cpu, matmuls, buffers, scratch, observer)?;
+            layer.run(cpu, matmuls, &mut buffers.hidden, scratch, observer)?;
         }
         let Buffers { hidden, features, .. } = buffers;
         timed(observer, "layer_norm", || norm.run(cpu, hidden, features))?;

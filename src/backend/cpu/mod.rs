@@ -59,7 +59,7 @@ pub use simd::Isa;
 pub use workspace::Workspace;
 
 use error::check_length;
-use gemm::{FeedForward, Matmul};
+use gemm::{FeedForward, Matmul, SelfAttention};
 use norm::Norm;
 use pack::{PackedWeights, Spec};
 use simd::Level;
@@ -314,6 +314,36 @@ impl Cpu {
         let (level, weights, narrow) = (self.level, &b.weights, self.narrow);
         Matmul { level, weights, a, rows, norm, scales: None, output, narrow }.run(c, workspace);
         Ok(())
+    }
+
+    /// X plus out(attention(qkv(LayerNorm(X)))): as [`Cpu::normed_matmul`] that stores,
+    /// [`Cpu::attention`] and then [`Cpu::matmul`] that adds, without the rows between them in memory
+    /// as floats where that is faster.
+    ///
+    /// # Errors
+    /// As these, and when the kernels are not those of such an attention.
+    pub fn self_attention<Q: Kernel, O: Kernel>(
+        &self,
+        qkv: &Prepared<Q>,
+        out: &Prepared<O>,
+        norm: LayerNorm<'_>,
+        shape: &Attention,
+        x: &mut [f32],
+        workspace: &mut Workspace,
+    ) -> Result<(), CpuError> {
+        self.check_isa(&qkv.weights)?;
+        self.check_isa(&out.weights)?;
+        shape.check_shape()?;
+        let (first, second, d) = (Q::INFO.shape, O::INFO.shape, shape.d_model);
+        let expected = [(first, shape.rows, d, 3 * d), (second, shape.rows, d, d)];
+        if !expected.iter().all(|(shape, m, k, n)| (shape.m, shape.k, shape.n) == (*m, *k, *n)) {
+            let rule = "the first matmul gives queries, keys and values, the second takes the heads";
+            return Err(CpuError::Geometry { what: "self-attention", rule });
+        }
+        let norm = norm.check(d)?;
+        whole_windows(first, x)?;
+        let (level, qkv, out, narrow) = (self.level, &qkv.weights, &out.weights, self.narrow);
+        SelfAttention { level, qkv, out, norm, shape, narrow }.run(x, workspace)
     }
 
     /// X plus down(up(LayerNorm(X))): as [`Cpu::normed_matmul`] that stores and then [`Cpu::matmul`]

@@ -56,6 +56,11 @@ pub struct Workspace {
     pub(super) between: Buffer,
     /// Their scales.
     pub(super) between_scales: Buffer,
+    /// Attention in tiles: packed queries, keys and values.
+    pub(super) packed: Buffer,
+    /// Self-attention: queries, keys and values; what is attended to.
+    pub(super) qkv: Buffer,
+    pub(super) attended: Buffer,
     /// Attention: packed keys.
     pub(super) keys: Buffer,
     /// Attention: packed values.
@@ -83,6 +88,9 @@ impl Workspace {
             sums,
             between,
             between_scales,
+            packed,
+            qkv,
+            attended,
             keys,
             values,
             scores,
@@ -90,7 +98,7 @@ impl Workspace {
             hidden,
         } = self;
         let matmuls = [activations, scales, normed, sums, between, between_scales];
-        let others = [keys, values, scores, frames, hidden];
+        let others = [packed, qkv, attended, keys, values, scores, frames, hidden];
         matmuls.iter().chain(&others).map(|buffer| buffer.bytes()).sum()
     }
 }

@@ -2,9 +2,13 @@
 
 use bytemuck::Pod;
 
+#[cfg(target_arch = "x86_64")]
+use super::super::attention::tiles::{GROUP, InTiles};
 use super::super::math::gelu;
 use super::super::pack::View;
-use super::super::simd::{MAX_LANES, Simd};
+#[cfg(target_arch = "x86_64")]
+use super::super::simd::tiles::TILE_COLUMNS;
+use super::super::simd::{MAX_LANES, Simd, panel};
 
 /// Sums as an engine leaves them.
 pub(super) trait Sum: Pod {
@@ -36,13 +40,67 @@ pub(super) struct Epilogue<'a> {
     pub(super) add: bool,
     /// Columns of the result.
     pub(super) n: usize,
-    /// The result, row by row.
     pub(super) c: &'a mut [f32],
-    /// From one of its rows to the next.
-    pub(super) stride: usize,
+    pub(super) lie: Lie,
+    pub(super) finished: Finished<'a>,
+}
+
+/// What happens with a tile of results when it is finished, by engines that multiply in tiles.
+pub(super) enum Finished<'a> {
+    /// It stays where it is.
+    Left,
+    /// It is packed as queries, keys or values.
+    #[cfg(target_arch = "x86_64")]
+    Heads {
+        /// How.
+        tiles: &'a InTiles,
+        /// From the task's first row on.
+        bytes: &'a mut [u8],
+        /// The block's first row in the task.
+        first: usize,
+    },
+}
+
+/// How results lie.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lie {
+    /// From a row to the next.
+    stride: usize,
+    /// From a panel to the next.
+    panel: usize,
+    /// Whether there is room for whole panels.
+    whole: bool,
+}
+
+impl Lie {
+    /// Row by row, of so many columns.
+    pub(super) fn rows<S: Simd>(columns: usize) -> Self {
+        Self { stride: columns, panel: panel::<S>(), whole: false }
+    }
+
+    /// Panel by panel, of so many rows each: what is written together lies together.
+    pub(super) fn panels<S: Simd>(rows: usize) -> Self {
+        Self { stride: panel::<S>(), panel: rows * panel::<S>(), whole: true }
+    }
+
+    /// Each panel in the place of the one before.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn panel<S: Simd>() -> Self {
+        Self { stride: panel::<S>(), panel: 0, whole: true }
+    }
 }
 
 impl Epilogue<'_> {
+    /// Rows of a panel from `row` on, a tile, are finished.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub(super) fn finished(&mut self, row: usize, rows: usize, panel: usize) {
+        if let (Finished::Heads { tiles, bytes, first }, true) = (&mut self.finished, rows > 0) {
+            let results = &mut self.c[row * TILE_COLUMNS..][..GROUP * TILE_COLUMNS];
+            tiles.pack(results, *first + row, rows, panel, bytes);
+        }
+    }
+
     /// From sums of `rows` rows of a panel, `2 · S::LANES` wide, to the rows from `row` on.
     #[inline(always)]
     pub(super) fn finish<S: Simd, T: Sum>(
@@ -71,7 +129,8 @@ impl Epilogue<'_> {
     ) {
         let width = super::panel::<S>();
         let first = panel * width;
-        let columns = width.min(self.stride - first);
+        let Lie { stride, panel: next, whole } = self.lie;
+        let columns = if whole { width } else { width.min(stride - first) };
         let column = Columns {
             scales: [
                 s.load(&self.weights.scales[first..]),
@@ -83,8 +142,8 @@ impl Epilogue<'_> {
             ],
         };
         let sums = &sums[..rows * width];
-        let c = &mut self.c[row * self.stride + first..];
-        let (stride, narrow, add) = (self.stride, self.narrow, self.add);
+        let c = &mut self.c[row * stride + panel * next..];
+        let (narrow, add) = (self.narrow, self.add);
         let scales = self.scales.map(|scales| &scales[row..][..rows]);
         let scale = |i: usize| scales.map_or(1.0, |scales| scales[i]);
         let mut i = 0;

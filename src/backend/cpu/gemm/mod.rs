@@ -8,21 +8,27 @@ mod epilogue;
 mod feed_forward;
 mod multiply;
 mod operand;
+mod self_attention;
 
 use rayon::prelude::*;
 use tilewright_kernel::Epilogue as Finish;
 
+#[cfg(target_arch = "x86_64")]
+use super::attention::tiles::InTiles;
 use super::math::max_magnitude;
 use super::norm::{Norm, norm_row};
 use super::pack::{PackedWeights, scale_of};
+#[cfg(target_arch = "x86_64")]
+use super::simd::tiles::TILE_COLUMNS;
 use super::simd::{Engine, Level, Simd, Work, panel};
 use super::tile::Rows;
 use super::workspace::Workspace;
 use super::{Numeric, Output, Scaling};
-use epilogue::Epilogue;
+use epilogue::{Epilogue, Finished, Lie};
 pub(super) use feed_forward::FeedForward;
+pub(super) use self_attention::SelfAttention;
 use multiply::{Operand, multiply};
-use operand::{Form, Raw, Scales, prepare};
+use operand::{Form, Raw, Scales, prepare, requantise};
 
 /// The most rows of a task of attention or LayerNorm: as many as leave room in the second-level cache.
 const MAX_BLOCK: usize = 96;
@@ -148,6 +154,13 @@ impl Plan {
         Self { task, tasks: rows.div_ceil(task), block, k: spec.k, sums: block * width }
     }
 
+    /// With tasks of so many rows, whole tiles.
+    #[cfg(target_arch = "x86_64")]
+    fn of_tasks(level: Level, weights: &PackedWeights, rows: usize, task: usize) -> Self {
+        let plan = Self::new(level, weights, rows, 0);
+        Self { task, tasks: rows.div_ceil(task), block: plan.block.min(task), ..plan }
+    }
+
     /// Scratch memory for each task.
     fn scratch<'a>(
         &self,
@@ -207,6 +220,9 @@ enum Sink<'a> {
     Rows { c: &'a mut [f32], add: bool },
     /// To the operand of another matmul.
     Operand { form: Form, bytes: &'a mut [u8], scales: &'a mut [f32] },
+    /// To queries, keys and values, packed from the task's first row on.
+    #[cfg(target_arch = "x86_64")]
+    Heads { tiles: &'a InTiles, bytes: &'a mut [u8] },
 }
 
 /// Some rows of a matmul.
@@ -265,24 +281,25 @@ impl Task<'_> {
         let scales = matches!(spec.numeric, Numeric::I8 { .. }).then_some(scales);
         let (gelu, n) = (spec.epilogue == Finish::BiasGelu, spec.n);
         let weights = weights.view();
-        match sink {
-            Sink::Rows { c, add } => {
-                let (c, add) = (&mut c[row * n..], *add);
-                let mut epilogue = Epilogue { weights, scales, gelu, narrow, add, n, c, stride: n };
-                multiply(s, form, operand, rows, &mut epilogue);
+        // Results of a block of heads are a panel, and each takes the place of the one before.
+        #[cfg(target_arch = "x86_64")]
+        let mut panel = [0.0; BLOCK * TILE_COLUMNS];
+        let (c, lie, add, finished) = match sink {
+            Sink::Rows { c, add } => (&mut c[row * n..], Lie::rows::<S>(n), *add, Finished::Left),
+            Sink::Operand { .. } => {
+                (&mut *scratch.sums, Lie::panels::<S>(rows), false, Finished::Left)
             }
-            Sink::Operand { form: next, bytes, scales: next_scales } => {
-                let stride = n.next_multiple_of(panel::<S>());
-                let c = &mut *scratch.sums;
-                let mut epilogue =
-                    Epilogue { weights, scales, gelu, narrow, add: false, n, c, stride };
-                multiply(s, form, operand, rows, &mut epilogue);
-                let elements = &*scratch.sums;
-                let raw =
-                    Raw { rows: Rows { elements, stride }, norm: None, scaling: Scales::OfRows };
-                let (to, scales) = (&mut bytes[next.bytes(row)..], &mut next_scales[row..]);
-                prepare(s, *next, raw, rows, scratch.normed, to, scales);
+            #[cfg(target_arch = "x86_64")]
+            Sink::Heads { tiles, bytes } => {
+                let heads = Finished::Heads { tiles, bytes, first: row };
+                (&mut panel[..], Lie::panel::<S>(), false, heads)
             }
+        };
+        let mut epilogue = Epilogue { weights, scales, gelu, narrow, add, n, c, lie, finished };
+        multiply(s, form, operand, rows, &mut epilogue);
+        if let Sink::Operand { form: next, bytes, scales } = sink {
+            let (to, scales) = (&mut bytes[next.bytes(row)..], &mut scales[row..]);
+            requantise(s, *next, scratch.sums, rows, to, scales);
         }
     }
 }

@@ -61,7 +61,7 @@ pub(super) fn multiply<S: Simd>(
             }
         }
         #[cfg(target_arch = "x86_64")]
-        Engine::Vnni256(engine) => {
+        Engine::Vnni256(engine) if S::LANES == 8 => {
             let a = Rows { elements: bytemuck::cast_slice(bytes), stride: form.stride() };
             let mut sums = Sums([0.0; MAX_ROWS * 2 * MAX_LANES]);
             let width = panel::<S>();
@@ -79,7 +79,7 @@ pub(super) fn multiply<S: Simd>(
             }
         }
         #[cfg(target_arch = "x86_64")]
-        Engine::Pairs(engine) => {
+        Engine::Pairs(engine) if S::LANES == 16 => {
             let a = Rows { elements: bytemuck::cast_slice(bytes), stride: form.stride() };
             let mut sums = Sums([0.0; MAX_ROWS * 2 * MAX_LANES]);
             for panel in 0..epilogue.n.div_ceil(panel::<S>()) {
@@ -94,17 +94,20 @@ pub(super) fn multiply<S: Simd>(
             }
         }
         #[cfg(target_arch = "x86_64")]
-        Engine::ByteTiles(engine) => {
+        Engine::ByteTiles(engine) if S::LANES == 16 => {
             in_tiles::tiles::<super::super::simd::tiles::Bytes, S>(
                 s, engine, form, bytes, rows, epilogue,
             );
         }
         #[cfg(target_arch = "x86_64")]
-        Engine::PairTiles(engine) => {
+        Engine::PairTiles(engine) if S::LANES == 16 => {
             in_tiles::tiles::<super::super::simd::tiles::Bf16Pairs, S>(
                 s, engine, form, bytes, rows, epilogue,
             );
         }
+        // Engines come with vectors of their width: no code for other ones.
+        #[cfg(target_arch = "x86_64")]
+        _ => unreachable!("an engine without its vectors"),
     }
 }
 
@@ -136,7 +139,7 @@ mod in_tiles {
 
     use super::super::super::simd::Simd;
     use super::super::super::simd::tiles::{
-        Beside, Product, Start, TILE_COLUMNS, TILE_ROWS, TileSums, Tiles,
+        Beside, Pair, Product, Start, TILE_COLUMNS, TILE_ROWS, TileSums, Tiles,
     };
     use super::super::epilogue::{Epilogue, Sum};
     use super::super::operand::Form;
@@ -174,15 +177,16 @@ mod in_tiles {
                     pace,
                     product: PhantomData,
                 };
-                session.multiply::<P, S>(s, a, weights, Start::Zero, now, &mut finish);
+                session.multiply::<P, S>(s, Pair::halves(a), weights, Start::Zero, now, &mut finish);
                 finish.up_to(s, count);
+                epilogue.finished(row, count, panel);
                 std::mem::swap(&mut now, &mut before);
                 (row, count, panel) = (next, TILE_ROWS.min(rows - next), next_panel);
                 next += TILE_ROWS;
             }
         }
         let mut finish = Finish::<P> {
-            epilogue,
+            epilogue: &mut *epilogue,
             sums: before,
             row,
             count,
@@ -192,6 +196,7 @@ mod in_tiles {
             product: PhantomData,
         };
         finish.up_to(s, count);
+        epilogue.finished(row, count, panel);
     }
 
     /// Sums that are not finished yet.

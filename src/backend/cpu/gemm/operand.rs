@@ -5,7 +5,7 @@ use half::bf16;
 use super::super::math::max_magnitude;
 use super::super::norm::{Norm, norm_row};
 use super::super::pack::{Spec, scale_of};
-use super::super::simd::{Engine, Level, MAX_LANES, Simd};
+use super::super::simd::{Engine, Level, MAX_LANES, Simd, panel};
 use super::super::tile::Rows;
 use super::row_stride;
 
@@ -129,36 +129,128 @@ pub(super) fn prepare<S: Simd>(
             norm_row(s, x, norm, &mut normed[..form.k]);
             x = &normed[..form.k];
         }
-        match form.engine {
-            Engine::Floats => {
-                let to = &mut to[row * form.row_bytes()..][..4 * form.k];
-                to.copy_from_slice(bytemuck::cast_slice(x));
+        let (scale, divisor) = match from.scaling {
+            Scales::OfRows => (None, 1.0),
+            Scales::Same(scale) => (Some(scale), scale),
+            Scales::Given(scales) => (Some(scales[row]), 1.0),
+        };
+        prepare_row(s, form, row, x, scale.map(|scale| (scale, divisor)), to, scales);
+    }
+}
+
+/// Makes an operand of results that lie panel by panel, of so many rows each.
+#[inline(always)]
+pub(super) fn requantise<S: Simd>(
+    s: S,
+    form: Form,
+    results: &[f32],
+    rows: usize,
+    to: &mut [u8],
+    scales: &mut [f32],
+) {
+    for row in 0..rows {
+        prepare_row(s, form, row, Panels { results, row, rows, k: form.k }, None, to, scales);
+    }
+}
+
+/// Elements of a row.
+trait Row: Copy {
+    /// A vector of those from `at` on, a multiple of the vector, and zeros behind the last.
+    fn load<S: Simd>(self, s: S, at: usize) -> S::F32;
+    /// The largest magnitude.
+    fn max_magnitude<S: Simd>(self, s: S) -> f32;
+}
+
+impl Row for &[f32] {
+    #[inline(always)]
+    fn load<S: Simd>(self, s: S, at: usize) -> S::F32 {
+        if at + S::LANES <= self.len() {
+            s.load(&self[at..])
+        } else {
+            load_up_to(s, if at < self.len() { &self[at..] } else { &[] })
+        }
+    }
+
+    #[inline(always)]
+    fn max_magnitude<S: Simd>(self, s: S) -> f32 {
+        max_magnitude(s, self)
+    }
+}
+
+/// A row of results that lie panel by panel. Columns behind the last are zero.
+#[derive(Clone, Copy)]
+struct Panels<'a> {
+    results: &'a [f32],
+    row: usize,
+    /// Of a panel.
+    rows: usize,
+    k: usize,
+}
+
+impl Row for Panels<'_> {
+    #[inline(always)]
+    fn load<S: Simd>(self, s: S, at: usize) -> S::F32 {
+        let width = panel::<S>();
+        if at < self.k {
+            s.load(&self.results[(at / width * self.rows + self.row) * width + at % width..])
+        } else {
+            s.splat(0.0)
+        }
+    }
+
+    #[inline(always)]
+    fn max_magnitude<S: Simd>(self, s: S) -> f32 {
+        let mut max = s.zero();
+        let mut at = 0;
+        while at < self.k {
+            max = s.max_bits(max, self.load(s, at));
+            at += S::LANES;
+        }
+        let mut largest = 0;
+        for lane in s.lanes_i32(max) {
+            largest = if lane > largest { lane } else { largest };
+        }
+        f32::from_bits(largest as u32)
+    }
+}
+
+/// Makes an operand of a row. Integers are divided by a divisor and then have a scale; if none is
+/// given, both are what the largest magnitude asks for.
+#[inline(always)]
+fn prepare_row<S: Simd>(
+    s: S,
+    form: Form,
+    row: usize,
+    x: impl Row,
+    scale: Option<(f32, f32)>,
+    to: &mut [u8],
+    scales: &mut [f32],
+) {
+    match form.engine {
+        Engine::Floats | Engine::Widened => {
+            let round = matches!(form.engine, Engine::Widened);
+            let to = bytemuck::cast_slice_mut(&mut to[row * form.row_bytes()..]);
+            for (i, to) in to[..row_stride(form.k)].chunks_exact_mut(S::LANES).enumerate() {
+                let x = x.load(s, i * S::LANES);
+                s.store(if round { s.round_bf16(x) } else { x }, to);
             }
-            Engine::Widened => {
-                let to = bytemuck::cast_slice_mut(&mut to[row * form.row_bytes()..]);
-                for (x, to) in x.chunks(S::LANES).zip(to.chunks_exact_mut(S::LANES)) {
-                    let x = load_up_to(s, x);
-                    s.store(s.round_bf16(x), to);
+        }
+        #[cfg(target_arch = "x86_64")]
+        Engine::Pairs(_) | Engine::PairTiles(_) => narrow(s, form, row, x, to),
+        _ => {
+            let (scale, divisor) = match scale {
+                Some(given) => given,
+                None => {
+                    let scale = scale_of(x.max_magnitude(s));
+                    (scale, scale)
                 }
-            }
-            #[cfg(target_arch = "x86_64")]
-            Engine::Pairs(_) | Engine::PairTiles(_) => narrow(s, form, row, x, to),
-            _ => {
-                let (scale, divisor) = match from.scaling {
-                    Scales::OfRows => {
-                        let scale = scale_of(max_magnitude(s, x));
-                        (scale, scale)
-                    }
-                    Scales::Same(scale) => (scale, scale),
-                    Scales::Given(scales) => (scales[row], 1.0),
-                };
-                scales[row] = scale;
-                // Within these bounds nothing of `Simd::divide` is lost below or above what f32 holds.
-                if (1e-30..1e30).contains(&divisor) {
-                    quantise::<S, true>(s, form, row, x, divisor, to);
-                } else {
-                    quantise::<S, false>(s, form, row, x, divisor, to);
-                }
+            };
+            scales[row] = scale;
+            // Within these bounds nothing of `Simd::divide` is lost below or above what f32 holds.
+            if (1e-30..1e30).contains(&divisor) {
+                quantise::<S, true>(s, form, row, x, divisor, to);
+            } else {
+                quantise::<S, false>(s, form, row, x, divisor, to);
             }
         }
     }
@@ -167,10 +259,10 @@ pub(super) fn prepare<S: Simd>(
 /// Rounds a row to bf16.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn narrow<S: Simd>(s: S, form: Form, row: usize, x: &[f32], to: &mut [u8]) {
+fn narrow<S: Simd>(s: S, form: Form, row: usize, x: impl Row, to: &mut [u8]) {
     let mut at = 0;
     while at < form.k.next_multiple_of(PAIRS) {
-        let x = [load_at(s, x, at), load_at(s, x, at + S::LANES)];
+        let x = [x.load(s, at), x.load(s, at + S::LANES)];
         let to = &mut to[form.place(row, 2 * at)..][..4 * S::LANES];
         s.pack_bf16(x, bytemuck::cast_slice_mut::<u8, bf16>(to));
         at += 2 * S::LANES;
@@ -183,7 +275,7 @@ fn quantise<S: Simd, const FAST: bool>(
     s: S,
     form: Form,
     row: usize,
-    x: &[f32],
+    x: impl Row,
     scale: f32,
     to: &mut [u8],
 ) {
@@ -193,7 +285,7 @@ fn quantise<S: Simd, const FAST: bool>(
     while at < form.k.next_multiple_of(INTEGERS) {
         let mut integers = [s.zero(); 4];
         for (i, integers) in integers.iter_mut().enumerate() {
-            let x = load_at(s, x, at + i * S::LANES);
+            let x = x.load(s, at + i * S::LANES);
             // A quotient, not a product with the inverse: bit for bit what the NPU's host code does.
             let x = if FAST { s.divide(x, scale, inverse) } else { s.div(x, scale) };
             *integers = s.to_i32(s.min(s.max(x, low), high));
@@ -208,16 +300,6 @@ fn quantise<S: Simd, const FAST: bool>(
             _ => s.pack_bytes(integers, 0, &mut to[form.place(row, at)..]),
         }
         at += 4 * S::LANES;
-    }
-}
-
-/// A vector of the elements from `at` on, and zeros behind the last.
-#[inline(always)]
-fn load_at<S: Simd>(s: S, x: &[f32], at: usize) -> S::F32 {
-    if at + S::LANES <= x.len() {
-        s.load(&x[at..])
-    } else {
-        load_up_to(s, if at < x.len() { &x[at..] } else { &[] })
     }
 }
 

@@ -4,13 +4,14 @@
 //! the tiles of its thread and releases them when it ends; [`Session::multiply`] is one product of two
 //! by two tiles over all of K, whose sums end up in memory, in the first-level cache.
 //!
-//! While tiles are multiplied, the vector units are idle: one `tdpbssd` takes 16 cycles and one slot.
-//! So `multiply` takes something to do [`Beside`], a slice after each step of K; a matmul finishes the
-//! sums before there.
+//! While tiles are multiplied, half of the vector units' time is free: a product takes 16 cycles of the
+//! one port and leaves the other. So `multiply` takes something to do [`Beside`], a slice after each
+//! step of K; a matmul finishes the sums before there. More than 16 vector instructions for a product
+//! take their full time all the same.
 //!
 //! # Invariants
-//! - A [`Tiles`] exists only where the processor has AMX for i8 and bf16, the system saves its state,
-//!   and this process was permitted to use it.
+//! - A [`Tiles`] exists only where the processor has AMX for i8 and bf16 and AVX-512 with BF16, the
+//!   system saves its state, and this process was permitted to use it.
 //! - A [`Session`] exists only on a thread whose tiles are configured as [`CONFIGURATION`] says: it
 //!   cannot be sent to another, and its drop releases them. Whoever holds one must not call into the
 //!   thread pool, which might run a task that ends with another session's drop on this thread.
@@ -26,6 +27,11 @@ use std::sync::OnceLock;
 use bytemuck::{Pod, Zeroable};
 
 use super::Simd;
+use super::avx512::Avx512;
+
+mod columns;
+
+pub(in super::super) use columns::Columns;
 
 /// Rows of activations that are multiplied at a time: two tiles.
 pub(in super::super) const TILE_ROWS: usize = 32;
@@ -34,9 +40,9 @@ pub(in super::super) const TILE_COLUMNS: usize = 32;
 /// Bytes of a row of a tile.
 pub(in super::super) const STEP: usize = 64;
 /// Bytes of a tile.
-const TILE: usize = 16 * STEP;
+pub(in super::super) const TILE: usize = 16 * STEP;
 
-/// Proof that this process may use AMX.
+/// Proof that this process may use AMX, and that the processor has AVX-512 with BF16.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) struct Tiles(());
 
@@ -44,7 +50,9 @@ impl Tiles {
     /// Asks the processor, and once per process the system.
     pub(in super::super) fn detect() -> Option<Self> {
         static PERMITTED: OnceLock<bool> = OnceLock::new();
-        PERMITTED.get_or_init(|| processor_has_tiles() && permission()).then_some(Self(()))
+        let vectors = Avx512::detect().is_some() && is_x86_feature_detected!("avx512bf16");
+        let permitted = PERMITTED.get_or_init(|| vectors && processor_has_tiles() && permission());
+        permitted.then_some(Self(()))
     }
 
     /// Configures this thread's tiles.
@@ -196,6 +204,39 @@ impl TileSums {
     pub(in super::super) fn get<T: Pod>(&self) -> &[T] {
         bytemuck::cast_slice(&self.0)
     }
+
+    /// To change them.
+    #[inline(always)]
+    pub(in super::super) fn get_mut<T: Pod>(&mut self) -> &mut [T] {
+        bytemuck::cast_slice_mut(&mut self.0)
+    }
+}
+
+impl TileSums {
+    /// Several, one behind the other.
+    #[inline(always)]
+    pub(in super::super) fn all_mut<T: Pod>(sums: &mut [Self]) -> &mut [T] {
+        bytemuck::cast_slice_mut(sums)
+    }
+}
+
+/// Two tiles of A, one above the other, for each step of K.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Pair<'a> {
+    /// Where the first tile of the first step starts.
+    pub(in super::super) bytes: &'a [u8],
+    /// From a step to the next.
+    pub(in super::super) step: usize,
+    /// From the upper tile to the lower.
+    pub(in super::super) second: usize,
+}
+
+impl<'a> Pair<'a> {
+    /// Step after step of the upper tiles, then as many of the lower.
+    #[inline(always)]
+    pub(in super::super) fn halves(bytes: &'a [u8]) -> Self {
+        Self { bytes, step: TILE, second: bytes.len() / 2 }
+    }
 }
 
 /// What sums start from.
@@ -204,7 +245,6 @@ pub(in super::super) enum Start {
     /// Zero.
     Zero,
     /// What the sums hold.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for attention, whose sums outlive a panel"))]
     Sums,
 }
 
@@ -216,7 +256,6 @@ pub(in super::super) trait Beside {
 }
 
 /// Nothing to do.
-#[cfg_attr(not(test), expect(dead_code, reason = "for callers that have nothing to do beside"))]
 pub(in super::super) struct Idle;
 
 impl Beside for Idle {
@@ -242,21 +281,22 @@ impl Drop for Session {
 impl Session {
     /// Sums = A × B, or plus what they held.
     ///
-    /// `a` is two groups of 16 rows, each of them step after step of 16 rows of 64 bytes; `b` is a
-    /// panel, step after step of 16 rows of 128 bytes: the four bytes of K (or two bf16) that lie
-    /// together, for each of 32 columns.
+    /// `a` is tiles of 16 rows of 64 bytes; `b` is a panel, step after step of 16 rows of 128 bytes:
+    /// the four bytes of K (or two bf16) that lie together, for each of 32 columns.
     #[inline(always)]
     pub(in super::super) fn multiply<P: Product, S: Simd>(
         &mut self,
         s: S,
-        a: &[u8],
+        a: Pair<'_>,
         b: &[u8],
         start: Start,
         sums: &mut TileSums,
         beside: &mut impl Beside,
     ) {
         let steps = b.len() / (2 * TILE);
-        assert!(a.len() == 2 * steps * TILE && b.len() == 2 * steps * TILE);
+        let Pair { bytes: a, step: stride, second } = a;
+        assert!(b.len() == 2 * steps * TILE);
+        assert!(steps == 0 || (steps - 1) * stride + second + TILE <= a.len());
         match start {
             // SAFETY: tiles are configured: `self` exists.
             Start::Zero => unsafe {
@@ -281,10 +321,10 @@ impl Session {
             },
         }
         for step in 0..steps {
-            // SAFETY: `self` exists; by the assertion, step `step` of both halves of `a` and of `b`
-            // lies in them.
+            // SAFETY: `self` exists; by the assertions, both tiles of step `step` lie in `a`, and
+            // those of `b` in `b`.
             unsafe {
-                P::step(a.as_ptr().add(step * TILE), steps * TILE, b.as_ptr().add(2 * step * TILE));
+                P::step(a.as_ptr().add(step * stride), second, b.as_ptr().add(2 * step * TILE));
             }
             beside.slice(s, step, steps);
         }

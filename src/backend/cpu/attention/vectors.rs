@@ -1,4 +1,4 @@
-//! Attention: softmax(Q·Kᵀ / √head size) · V for each head.
+//! Attention in vectors of f32.
 //!
 //! Keys and values are packed into panels once. Then blocks of rows are taken in parallel, a tile of
 //! rows at a time: its scores against all keys, which fit the second-level cache, their softmax in
@@ -7,69 +7,16 @@
 
 use rayon::prelude::*;
 
-use super::CpuError;
-use super::error::check_length;
-use super::gemm::{block_rows, row_stride};
-use super::math::exp2;
-use super::simd::{Level, MAX_LANES, Simd, Work, panel};
-use super::tile::{self, MAX_ROWS, Rows};
-use super::workspace::Workspace;
-
-/// The shape of an attention, of one window or of several that lie one behind the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Attention {
-    /// Heads.
-    pub heads: usize,
-    /// Width of all heads together.
-    pub d_model: usize,
-    /// Rows of a window.
-    pub rows: usize,
-    /// Leading rows of a window that mean something. The others are not looked at, and their results
-    /// are zero.
-    pub valid: usize,
-}
+use super::super::gemm::{block_rows, row_stride};
+use super::super::math::exp2;
+use super::super::simd::{Level, MAX_LANES, Simd, Work, panel};
+use super::super::tile::{self, MAX_ROWS, Rows};
+use super::super::workspace::Workspace;
+use super::Attention;
 
 impl Attention {
-    fn head_size(&self) -> usize {
-        self.d_model / self.heads
-    }
-
-    fn check(&self, qkv: &[f32], out: &[f32]) -> Result<(), CpuError> {
-        let rule = |holds: bool, rule| {
-            if holds { Ok(()) } else { Err(CpuError::Geometry { what: "attention", rule }) }
-        };
-        rule(self.heads > 0 && self.d_model > 0, "there is at least one head, and a width")?;
-        rule(self.d_model.is_multiple_of(self.heads), "heads divide d_model")?;
-        rule(self.valid <= self.rows, "no more rows are valid than there are")?;
-        rule(self.rows > 0, "there are rows")?;
-        let window = self.rows * self.d_model;
-        check_length("qkv", out.len() * 3, qkv.len())?;
-        let windows = out.len() / window;
-        check_length("the output of attention", windows * window, out.len())
-    }
-
-    /// Runs it on the current pool.
-    pub(super) fn run(
-        &self,
-        level: Level,
-        qkv: &[f32],
-        out: &mut [f32],
-        workspace: &mut Workspace,
-    ) -> Result<(), CpuError> {
-        self.check(qkv, out)?;
-        let window = self.rows * self.d_model;
-        for (qkv, out) in qkv.chunks_exact(3 * window).zip(out.chunks_exact_mut(window)) {
-            let (out, padding) = out.split_at_mut(self.valid * self.d_model);
-            padding.fill(0.0);
-            if self.valid == 0 {
-                continue;
-            }
-            self.window(level, qkv, out, workspace);
-        }
-        Ok(())
-    }
-
-    fn window(&self, level: Level, qkv: &[f32], out: &mut [f32], workspace: &mut Workspace) {
+    /// Runs a window on the current pool.
+    pub(super) fn in_vectors(&self, level: Level, qkv: &[f32], out: &mut [f32], workspace: &mut Workspace) {
         let geometry = level.geometry();
         let (width, head, valid) = (geometry.panel, self.head_size(), self.valid);
         let key_panels = valid.div_ceil(width);
