@@ -10,6 +10,8 @@
 //! Floats keep their precision at any size, so it is enough to move the reference when a score exceeds
 //! it by more than [`HEADROOM`], and sums with it: with most inputs, never after the first block.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::super::simd::tiles::{
@@ -34,7 +36,7 @@ const MAX_BLOCKS: usize = 4;
 const HEADROOM: f32 = 48.0;
 /// The most bytes of results of a task: as many as leave room for a head's keys and values in the
 /// second-level cache.
-const MAX_RESULTS: usize = 400 << 10;
+const MAX_RESULTS: usize = 800 << 10;
 
 /// An attention in tiles.
 #[derive(Clone, Copy)]
@@ -69,8 +71,10 @@ impl InTiles {
         rows.div_ceil(GROUP) * self.group_bytes()
     }
 
-    pub(in super::super) fn group_bytes(&self) -> usize {
-        self.panels() * BLOCK
+    /// Bytes of a packed group. They are an odd number of blocks, so that a head's keys and values,
+    /// one block of each group, do not share a few sets of the second-level cache.
+    fn group_bytes(&self) -> usize {
+        (self.panels() | 1) * BLOCK
     }
 
     /// Rows of a task: whole groups, four tasks for each thread if there are enough.
@@ -168,16 +172,21 @@ impl Work for Attend<'_> {
         let Self { shape, packed, first, out } = self;
         let mut session = shape.tiles.start();
         let mut scratch = Scratch::ZERO;
+        let part = |part: usize, head: usize, group: usize| {
+            let panel = (part * shape.heads + head) * shape.blocks;
+            &packed[group * shape.group_bytes() + panel * BLOCK..]
+        };
+        let groups = out.len().div_ceil(GROUP * shape.d_model);
         for head in 0..shape.heads {
             for (i, out) in out.chunks_mut(GROUP * shape.d_model).enumerate() {
-                let part = |part: usize, group: usize| {
-                    let panel = (part * shape.heads + head) * shape.blocks;
-                    group * shape.group_bytes() + panel * BLOCK
-                };
+                let all = shape.valid.div_ceil(GROUP);
+                let last = head + 1 == shape.heads;
                 let parts = Parts {
-                    queries: &packed[part(0, first / GROUP + i)..][..shape.blocks * BLOCK],
-                    keys: &packed[part(1, 0)..],
-                    values: &packed[part(2, 0)..],
+                    queries: &part(0, head, first / GROUP + i)[..shape.blocks * BLOCK],
+                    keys: part(1, head, 0),
+                    values: part(2, head, 0),
+                    next: if last { [&[]; 2] } else { [1, 2].map(|which| part(which, head + 1, 0)) },
+                    fetch: if last { 0..0 } else { all * i / groups..all * (i + 1) / groups },
                     stride: shape.group_bytes(),
                     blocks: shape.blocks,
                     valid: shape.valid,
@@ -199,6 +208,9 @@ struct Parts<'a> {
     /// From the first group on.
     keys: &'a [u8],
     values: &'a [u8],
+    /// Keys and values of the next head, and the groups of them to bring into the cache meanwhile.
+    next: [&'a [u8]; 2],
+    fetch: Range<usize>,
     /// From a group to the next.
     stride: usize,
     blocks: usize,
@@ -241,6 +253,12 @@ fn attend<S: Simd>(
     let mut first = 0;
     while first < groups {
         let count = AHEAD.min(groups - first);
+        let fetch = |part: usize| parts.fetch.start + parts.fetch.len() * part / groups;
+        for group in fetch(first)..fetch(first + count) {
+            for next in parts.next {
+                tiles.fetch(&next[group * parts.stride..][..parts.blocks * BLOCK]);
+            }
+        }
         for (i, scores) in scores[..count].iter_mut().enumerate() {
             let keys = &parts.keys[(first + i) * parts.stride..][..parts.blocks * BLOCK];
             let keys = Pair { bytes: keys, step: 2 * TILE, second: TILE };

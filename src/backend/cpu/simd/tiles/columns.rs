@@ -43,13 +43,19 @@ macro_rules! with_features {
         #[inline(always)]
         pub(in super::super::super) fn $name(self, $($x: $t),*) $(-> $result)? {
             // SAFETY: a `Tiles` exists only where the processor has AVX-512 F, BW, DQ, VL and BF16.
-            unsafe { $inner($($x),*) }
+            #[allow(unused_unsafe, reason = "not all of them need any")]
+            unsafe {
+                $inner($($x),*)
+            }
         }
     )+};
 }
 
 impl Tiles {
     with_features! {
+        /// Asks for bytes to be brought into the second-level cache.
+        fetch => fetch(bytes: &[u8]);
+
         /// The largest score of each column.
         largest => largest(scores: &[f32]) -> Columns;
 
@@ -74,6 +80,13 @@ impl Tiles {
 
         /// A tile's worth of results as rows of A that were the columns: 16 rows of 64 bytes, twice.
         pack_transposed => pack_transposed(results: &[f32], into: &mut [u8]);
+    }
+}
+
+fn fetch(bytes: &[u8]) {
+    for line in bytes.chunks(STEP) {
+        // SAFETY: a prefetch of any address is harmless.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) }
     }
 }
 
