@@ -88,7 +88,13 @@ fn ffn_down(bencher: Bencher<'_, '_>, path: &str) {
 #[divan::bench(args = isas(), sample_count = 15)]
 fn attention(bencher: Bencher<'_, '_>, isa: &Isa) {
     let cpu = Cpu::with_isa(*isa).expect("available");
-    let shape = Attention { heads: HEADS, d_model: D_MODEL, rows: LENGTH, valid: LENGTH, numeric: Numeric::Bf16 };
+    let shape = Attention {
+        heads: HEADS,
+        d_model: D_MODEL,
+        rows: LENGTH,
+        valid: LENGTH,
+        numeric: Numeric::Bf16,
+    };
     let (qkv, mut out) = (noise(LENGTH * 3 * D_MODEL), vec![0.0; LENGTH * D_MODEL]);
     let mut workspace = Workspace::new();
     bencher.counter(ItemsCount::new(2 * LENGTH * LENGTH * D_MODEL)).bench_local(|| {
@@ -147,7 +153,13 @@ fn weights<K: Kernel>(cpu: Cpu, numeric: Numeric) -> Prepared<K> {
 fn encoder(bencher: Bencher<'_, '_>, name: &str) {
     let (cpu, numeric) = path(name);
     let mut workspace = Workspace::new();
-    let attention = Attention { heads: HEADS, d_model: D_MODEL, rows: LENGTH, valid: LENGTH, numeric: Numeric::Bf16 };
+    let attention = Attention {
+        heads: HEADS,
+        d_model: D_MODEL,
+        rows: LENGTH,
+        valid: LENGTH,
+        numeric: Numeric::Bf16,
+    };
     let qkv = weights::<AttnQkv<LENGTH>>(cpu, numeric);
     let out = weights::<AttnOut<LENGTH>>(cpu, numeric);
     let up = weights::<FfnUp<LENGTH>>(cpu, numeric);

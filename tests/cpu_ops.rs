@@ -149,7 +149,6 @@ type Small = Op<i8, 100, 70, 90, 2>;
 fn results_do_not_depend_on_the_number_of_threads() {
     let (a, weights, bias) = (noise(1, 100 * 70), noise(2, 90 * 70), noise(3, 90));
     let (d, rows) = (96, 111);
-    let shape = Attention { heads: 3, d_model: d, rows, valid: 101, numeric };
     let qkv = noise(4, rows * 3 * d);
     for cpu in cpus() {
         for numeric in NUMERICS {
@@ -162,6 +161,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
                         let mut workspace = Workspace::new();
                         let c = run(&cpu, &b, &a, &mut workspace);
                         let mut out = vec![0.0; rows * d];
+                        let shape = Attention { heads: 3, d_model: d, rows, valid: 101, numeric };
                         cpu.attention(&shape, &qkv, &mut out, &mut workspace).unwrap();
                         (c, out)
                     })
@@ -221,6 +221,76 @@ fn fused_operators_are_the_operators_one_after_the_other() {
                     assert_eq!(found, expected, "{numeric:?} on {}", cpu.isa());
                 }
             }
+        }
+    }
+}
+
+/// Heads of whole tiles, and not: with as many windows as one, whatever the threads, and up to the
+/// roundings of bf16 the operators one after the other.
+#[test]
+fn self_attention_is_its_operators_one_after_the_other() {
+    fn check<Q: Kernel, O: Kernel>(heads: usize) {
+        let (rows, d) = (O::INFO.shape.m, O::INFO.shape.k);
+        let (weight, bias) = (noise(5, d), noise(6, d));
+        let norm = LayerNorm { weight: &weight, bias: &bias };
+        let scaled = |seed, length| -> Vec<f32> {
+            noise(seed, length).iter().map(|x| x * (3.0 / d as f32).sqrt()).collect()
+        };
+        let (qkv, out) = (scaled(1, 3 * d * d), scaled(2, d * d));
+        let (qkv_bias, out_bias, x) = (noise(3, 3 * d), noise(4, d), noise(7, 2 * rows * d));
+        for (cpu, numeric) in cpus().into_iter().flat_map(|cpu| NUMERICS.map(|n| (cpu, n))) {
+            let shape = Attention { heads, d_model: d, rows, valid: rows, numeric };
+            let qkv = cpu.prepare::<Q>(numeric, &qkv, Some(&qkv_bias)).unwrap();
+            let out = cpu.prepare::<O>(numeric, &out, Some(&out_bias)).unwrap();
+            let mut workspace = Workspace::new();
+            let mut between = vec![0.0; 3 * x.len()];
+            let (store, add) = (Output::Store, Output::Add);
+            cpu.normed_matmul(&qkv, norm, &x, store, &mut between, &mut workspace).unwrap();
+            let mut attended = vec![0.0; x.len()];
+            cpu.attention(&shape, &between, &mut attended, &mut workspace).unwrap();
+            let mut expected = x.clone();
+            cpu.matmul(&out, &attended, add, &mut expected, &mut workspace).unwrap();
+            for threads in [1, 3] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+                let mut found = x.clone();
+                pool.unwrap().install(|| {
+                    cpu.self_attention(&qkv, &out, norm, &shape, &mut found, &mut workspace)
+                        .unwrap();
+                });
+                // A bit lost on the way may be an integer more in an operand of i8. PerTensor scales
+                // are those of a window, and here of both.
+                let per_tensor = matches!(numeric, Numeric::I8 { activations: Scaling::PerTensor });
+                let tolerance = if per_tensor { 5e-2 } else { 1e-5 };
+                let error = found.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+                let error = error.fold(0.0, f32::max);
+                assert!(error < tolerance, "{numeric:?} on {}: {error}", cpu.isa());
+            }
+        }
+    }
+    check::<Op<i8, 101, 128, 384, 1>, Op<i8, 101, 128, 128, 1>>(2);
+    check::<Op<i8, 37, 60, 180, 1>, Op<i8, 37, 60, 60, 1>>(3);
+}
+
+#[test]
+fn a_feed_forward_network_may_mix_precisions() {
+    type Up = Op<i8, 101, 70, 130, 2>;
+    type Down = Op<i8, 101, 130, 70, 1>;
+    let (weight, bias) = (noise(5, 70), noise(6, 70));
+    let norm = LayerNorm { weight: &weight, bias: &bias };
+    let (up, down, x) = (noise(1, 130 * 70), noise(2, 70 * 130), noise(7, 101 * 70));
+    for cpu in cpus() {
+        for (first, second) in [(Numeric::F32, PER_ROW), (PER_ROW, Numeric::Bf16)] {
+            let up = cpu.prepare::<Up>(first, &up, None).unwrap();
+            let down = cpu.prepare::<Down>(second, &down, None).unwrap();
+            let mut workspace = Workspace::new();
+            let mut between = vec![0.0; 101 * 130];
+            let store = Output::Store;
+            cpu.normed_matmul(&up, norm, &x, store, &mut between, &mut workspace).unwrap();
+            let mut expected = x.clone();
+            cpu.matmul(&down, &between, Output::Add, &mut expected, &mut workspace).unwrap();
+            let mut found = x.clone();
+            cpu.feed_forward(&up, &down, norm, &mut found, &mut workspace).unwrap();
+            assert_eq!(found, expected, "{first:?} and {second:?} on {}", cpu.isa());
         }
     }
 }

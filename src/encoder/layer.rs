@@ -141,8 +141,7 @@ impl<O: EncoderOps> Layer<O> {
         observer: &mut dyn Observer,
     ) -> Result<(), EncoderError> {
         let (rows, numeric) = (O::positions(), matmuls.numeric());
-        let shape =
-            Attention { heads: O::HEADS, d_model: O::D_MODEL, rows, valid: rows, numeric };
+        let shape = Attention { heads: O::HEADS, d_model: O::D_MODEL, rows, valid: rows, numeric };
         let (qkv, out) = (&self.qkv, &self.out);
         let attention = SelfAttention { qkv, out, norm: self.attention_norm.borrow(), shape };
         matmuls.self_attention(cpu, attention, hidden, scratch, observer)?;

@@ -10,7 +10,8 @@ use super::layer::Source;
 use super::observe::{Observer, timed};
 use crate::backend::array::{self, Array};
 use crate::backend::cpu::{
-    self, Attention, Cpu, LayerNorm, Numeric, Output, Scaling, SharedBytes, Workspace};
+    self, Attention, Cpu, LayerNorm, Numeric, Output, Scaling, SharedBytes, Workspace,
+};
 
 /// What an encoder's matmuls run on; everything else runs on the CPU.
 #[derive(Debug)]

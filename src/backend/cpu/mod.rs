@@ -337,7 +337,8 @@ impl Cpu {
         let (first, second, d) = (Q::INFO.shape, O::INFO.shape, shape.d_model);
         let expected = [(first, shape.rows, d, 3 * d), (second, shape.rows, d, d)];
         if !expected.iter().all(|(shape, m, k, n)| (shape.m, shape.k, shape.n) == (*m, *k, *n)) {
-            let rule = "the first matmul gives queries, keys and values, the second takes the heads";
+            let rule =
+                "the first matmul gives queries, keys and values, the second takes the heads";
             return Err(CpuError::Geometry { what: "self-attention", rule });
         }
         let norm = norm.check(d)?;

@@ -485,7 +485,7 @@ fn the_conv_stem_against_a_naive_one() {
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn tiles_multiply_and_accumulate() {
-    use super::simd::tiles::{Bf16Pairs, Bytes, Idle, Pair, Start, TileSums, Tiles};
+    use super::simd::tiles::{Bf16Pairs, Bytes, Pair, Start, TileSums, Tiles};
     use super::simd::{Simd, Work};
 
     struct Twice<'a> {
@@ -497,20 +497,20 @@ fn tiles_multiply_and_accumulate() {
     impl Work for Twice<'_> {
         type Output = ();
         #[inline(always)]
-        fn run<S: Simd>(self, s: S) {
+        fn run<S: Simd>(self, _: S) {
             let mut session = self.tiles.start();
             let [integers, floats] = self.sums;
             let (a, b) = (Pair::halves(bytemuck::cast_slice(self.a)), bytemuck::cast_slice(self.b));
-            session.multiply::<Bytes, S>(s, a, b, Start::Zero, integers, &mut Idle);
-            session.multiply::<Bytes, S>(s, a, b, Start::Sums, integers, &mut Idle);
+            session.multiply::<Bytes>(a, b, Start::Zero, integers);
+            session.multiply::<Bytes>(a, b, Start::Sums, integers);
             let widen = |x: &[i8]| -> Vec<u16> {
                 x.iter().map(|&x| half::bf16::from_f32(f32::from(x)).to_bits()).collect()
             };
             // As bf16, the same bytes are half as many steps, of which each has half as many K.
             let (a, b) = (widen(&self.a[..2 * 16 * 64]), widen(&self.b[..64 * 32]));
             let (a, b) = (Pair::halves(bytemuck::cast_slice(&a)), bytemuck::cast_slice(&b));
-            session.multiply::<Bf16Pairs, S>(s, a, b, Start::Zero, floats, &mut Idle);
-            session.multiply::<Bf16Pairs, S>(s, a, b, Start::Sums, floats, &mut Idle);
+            session.multiply::<Bf16Pairs>(a, b, Start::Zero, floats);
+            session.multiply::<Bf16Pairs>(a, b, Start::Sums, floats);
         }
     }
 

@@ -14,11 +14,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::super::simd::tiles::{
-    Bf16Pairs, Columns, Idle, Pair, STEP, Session, Start, TILE, TILE_COLUMNS, TILE_ROWS, TileSums,
-    Tiles,
-};
 use super::super::Numeric;
+use super::super::simd::tiles::{
+    Bf16Pairs, Columns, Pair, STEP, Session, Start, TILE, TILE_COLUMNS, TILE_ROWS, TileSums, Tiles,
+};
 use super::super::simd::{Engine, Level, Simd, Work};
 use super::super::workspace::Workspace;
 use super::Attention;
@@ -168,7 +167,7 @@ impl Work for Attend<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run<S: Simd>(self, _: S) {
         let Self { shape, packed, first, out } = self;
         let mut session = shape.tiles.start();
         let mut scratch = Scratch::ZERO;
@@ -185,13 +184,17 @@ impl Work for Attend<'_> {
                     queries: &part(0, head, first / GROUP + i)[..shape.blocks * BLOCK],
                     keys: part(1, head, 0),
                     values: part(2, head, 0),
-                    next: if last { [&[]; 2] } else { [1, 2].map(|which| part(which, head + 1, 0)) },
+                    next: if last {
+                        [&[]; 2]
+                    } else {
+                        [1, 2].map(|which| part(which, head + 1, 0))
+                    },
                     fetch: if last { 0..0 } else { all * i / groups..all * (i + 1) / groups },
                     stride: shape.group_bytes(),
                     blocks: shape.blocks,
                     valid: shape.valid,
                 };
-                attend(s, shape.tiles, &mut session, &parts, &mut scratch);
+                attend(shape.tiles, &mut session, &parts, &mut scratch);
                 let rows = out.len() / shape.d_model;
                 for (block, sums) in scratch.sums[..shape.blocks].iter().enumerate() {
                     let column = (head * shape.blocks + block) * TILE_COLUMNS;
@@ -238,13 +241,7 @@ impl Scratch {
 
 /// Leaves the results of 32 queries, channels × queries, in `scratch.sums`.
 #[inline(always)]
-fn attend<S: Simd>(
-    s: S,
-    tiles: Tiles,
-    session: &mut Session,
-    parts: &Parts<'_>,
-    scratch: &mut Scratch,
-) {
+fn attend(tiles: Tiles, session: &mut Session, parts: &Parts<'_>, scratch: &mut Scratch) {
     let Scratch { scores, weights, sums } = scratch;
     let sums = &mut sums[..parts.blocks];
     let groups = parts.valid.div_ceil(GROUP);
@@ -263,7 +260,7 @@ fn attend<S: Simd>(
             let keys = &parts.keys[(first + i) * parts.stride..][..parts.blocks * BLOCK];
             let keys = Pair { bytes: keys, step: 2 * TILE, second: TILE };
             let start = Start::Zero;
-            session.multiply::<Bf16Pairs, S>(s, keys, parts.queries, start, scores, &mut Idle);
+            session.multiply::<Bf16Pairs>(keys, parts.queries, start, scores);
         }
         let scores: &mut [f32] = TileSums::all_mut(&mut scores[..count]);
         // Keys that are none have no weight to speak of: the least power, times zero.
@@ -304,7 +301,7 @@ fn attend<S: Simd>(
         for (block, sums) in sums.iter_mut().enumerate() {
             let values = &parts.values[first * parts.stride + block * BLOCK..];
             let values = Pair { bytes: values, step: parts.stride, second: 16 * STEP };
-            session.multiply::<Bf16Pairs, S>(s, values, weights, start, sums, &mut Idle);
+            session.multiply::<Bf16Pairs>(values, weights, start, sums);
         }
         first += count;
     }

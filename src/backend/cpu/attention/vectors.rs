@@ -16,7 +16,13 @@ use super::Attention;
 
 impl Attention {
     /// Runs a window on the current pool.
-    pub(super) fn in_vectors(&self, level: Level, qkv: &[f32], out: &mut [f32], workspace: &mut Workspace) {
+    pub(super) fn in_vectors(
+        &self,
+        level: Level,
+        qkv: &[f32],
+        out: &mut [f32],
+        workspace: &mut Workspace,
+    ) {
         let geometry = level.geometry();
         let (width, head, valid) = (geometry.panel, self.head_size(), self.valid);
         let key_panels = valid.div_ceil(width);

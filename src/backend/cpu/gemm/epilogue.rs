@@ -4,7 +4,6 @@ use bytemuck::Pod;
 
 #[cfg(target_arch = "x86_64")]
 use super::super::attention::tiles::{GROUP, InTiles};
-use super::super::math::gelu;
 use super::super::pack::View;
 #[cfg(target_arch = "x86_64")]
 use super::super::simd::tiles::TILE_COLUMNS;
@@ -42,6 +41,8 @@ pub(super) struct Epilogue<'a> {
     pub(super) n: usize,
     pub(super) c: &'a mut [f32],
     pub(super) lie: Lie,
+    /// A vector for each row, of its largest magnitudes so far, if they are of interest.
+    pub(super) maxima: Option<&'a mut [[i32; MAX_LANES]]>,
     pub(super) finished: Finished<'a>,
 }
 
@@ -144,6 +145,7 @@ impl Epilogue<'_> {
         let sums = &sums[..rows * width];
         let c = &mut self.c[row * stride + panel * next..];
         let (narrow, add) = (self.narrow, self.add);
+        let mut maxima = self.maxima.as_deref_mut().map(|maxima| &mut maxima[row..][..rows]);
         let scales = self.scales.map(|scales| &scales[row..][..rows]);
         let scale = |i: usize| scales.map_or(1.0, |scales| scales[i]);
         let mut i = 0;
@@ -153,8 +155,11 @@ impl Epilogue<'_> {
             let (one, rest) = c[i * stride..].split_at_mut(stride);
             let (two, rest) = rest.split_at_mut(stride);
             let (three, four) = rest.split_at_mut(stride);
-            let c = [one, two, three, four];
-            finish_rows::<S, T, GELU, 4>(s, sums, scales, &column, narrow, add, c);
+            let mut c = [one, two, three, four];
+            finish_rows::<S, T, GELU, 4>(s, sums, scales, &column, narrow, add, &mut c);
+            if let Some(maxima) = &mut maxima {
+                track(s, &c, &mut maxima[i..]);
+            }
             i += 4;
         }
         while i < rows {
@@ -163,8 +168,11 @@ impl Epilogue<'_> {
             let c = &mut c[i * stride..][..columns];
             let mut edge = [0.0; 2 * MAX_LANES];
             edge[..columns].copy_from_slice(c);
-            let rows = [&mut edge[..width]];
-            finish_rows::<S, T, GELU, 1>(s, sums, scales, &column, narrow, add, rows);
+            let mut rows = [&mut edge[..width]];
+            finish_rows::<S, T, GELU, 1>(s, sums, scales, &column, narrow, add, &mut rows);
+            if let Some(maxima) = &mut maxima {
+                track(s, &rows, &mut maxima[i..]);
+            }
             c.copy_from_slice(&edge[..columns]);
             i += 1;
         }
@@ -186,7 +194,7 @@ fn finish_rows<S: Simd, T: Sum, const GELU: bool, const R: usize>(
     columns: &Columns<S>,
     narrow: bool,
     add: bool,
-    c: [&mut [f32]; R],
+    c: &mut [&mut [f32]; R],
 ) {
     for half in [0, 1] {
         let at = half * S::LANES;
@@ -197,7 +205,7 @@ fn finish_rows<S: Simd, T: Sum, const GELU: bool, const R: usize>(
             y[i] = s.fma(T::load(s, sums), scale, columns.bias[half]);
         }
         if GELU {
-            y = gelu(s, y);
+            y = s.gelu(y);
         }
         if narrow {
             for y in &mut y {
@@ -209,5 +217,14 @@ fn finish_rows<S: Simd, T: Sum, const GELU: bool, const R: usize>(
             let y = if add { s.add(y[i], s.load(c)) } else { y[i] };
             s.store(y, c);
         }
+    }
+}
+
+/// Enters rows of a panel into their maxima.
+#[inline(always)]
+fn track<S: Simd, const R: usize>(s: S, c: &[&mut [f32]; R], maxima: &mut [[i32; MAX_LANES]]) {
+    for (c, maxima) in c.iter().zip(maxima) {
+        let max = s.max_bits(s.load_i32(maxima), s.load(c));
+        *maxima = s.lanes_i32(s.max_bits(max, s.load(&c[S::LANES..])));
     }
 }

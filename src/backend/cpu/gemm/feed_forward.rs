@@ -29,6 +29,8 @@ impl FeedForward<'_> {
         match down.spec().numeric {
             // One scale for all is known when all results are.
             Numeric::I8 { activations: Scaling::PerTensor } => self.one_by_one(x, workspace),
+            // Rows are divided alike for both.
+            numeric if numeric != up.spec().numeric => self.one_by_one(x, workspace),
             _ => {
                 let (mut between, mut scales) = (
                     std::mem::take(&mut workspace.between),

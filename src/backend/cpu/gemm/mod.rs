@@ -20,22 +20,22 @@ use super::norm::{Norm, norm_row};
 use super::pack::{PackedWeights, scale_of};
 #[cfg(target_arch = "x86_64")]
 use super::simd::tiles::TILE_COLUMNS;
-use super::simd::{Engine, Level, Simd, Work, panel};
+use super::simd::{Engine, Level, MAX_LANES, Simd, Work, panel};
 use super::tile::Rows;
 use super::workspace::Workspace;
 use super::{Numeric, Output, Scaling};
 use epilogue::{Epilogue, Finished, Lie};
 pub(super) use feed_forward::FeedForward;
-pub(super) use self_attention::SelfAttention;
 use multiply::{Operand, multiply};
 use operand::{Form, Raw, Scales, prepare, requantise};
+pub(super) use self_attention::SelfAttention;
 
 /// The most rows of a task of attention or LayerNorm: as many as leave room in the second-level cache.
 const MAX_BLOCK: usize = 96;
 /// Rows of a block, about.
 const BLOCK: usize = 64;
 /// The most bytes of a block's results that are to become an operand.
-const MAX_SUMS: usize = 512 << 10;
+const MAX_SUMS: usize = 256 << 10;
 
 /// A matmul whose operands have been checked.
 pub(super) struct Matmul<'a> {
@@ -281,6 +281,8 @@ impl Task<'_> {
         let scales = matches!(spec.numeric, Numeric::I8 { .. }).then_some(scales);
         let (gelu, n) = (spec.epilogue == Finish::BiasGelu, spec.n);
         let weights = weights.view();
+        let mut rows_maxima = [[0; MAX_LANES]; BLOCK];
+        let maxima = matches!(sink, Sink::Operand { .. }).then_some(&mut rows_maxima[..rows]);
         // Results of a block of heads are a panel, and each takes the place of the one before.
         #[cfg(target_arch = "x86_64")]
         let mut panel = [0.0; BLOCK * TILE_COLUMNS];
@@ -295,11 +297,12 @@ impl Task<'_> {
                 (&mut panel[..], Lie::panel::<S>(), false, heads)
             }
         };
-        let mut epilogue = Epilogue { weights, scales, gelu, narrow, add, n, c, lie, finished };
+        let mut epilogue =
+            Epilogue { weights, scales, gelu, narrow, add, n, c, lie, maxima, finished };
         multiply(s, form, operand, rows, &mut epilogue);
         if let Sink::Operand { form: next, bytes, scales } = sink {
             let (to, scales) = (&mut bytes[next.bytes(row)..], &mut scales[row..]);
-            requantise(s, *next, scratch.sums, rows, to, scales);
+            requantise(s, *next, scratch.sums, &rows_maxima[..rows], to, scales);
         }
     }
 }

@@ -6,9 +6,15 @@
 use bytemuck::Pod;
 use half::bf16;
 
+#[cfg(target_arch = "x86_64")]
+use super::super::simd::tiles::{
+    Bf16Pairs, Bytes, Pair, Product, Start, TILE, TILE_COLUMNS, TILE_ROWS, TileSums, Tiles,
+};
 use super::super::simd::{Engine, MAX_LANES, Simd, panel};
 use super::super::tile::{self, Element, MAX_ROWS, Rows};
-use super::epilogue::Epilogue;
+#[cfg(target_arch = "x86_64")]
+use super::BLOCK;
+use super::epilogue::{Epilogue, Sum};
 use super::operand::Form;
 
 /// Sums of a tile's worth of rows.
@@ -95,15 +101,11 @@ pub(super) fn multiply<S: Simd>(
         }
         #[cfg(target_arch = "x86_64")]
         Engine::ByteTiles(engine) if S::LANES == 16 => {
-            in_tiles::tiles::<super::super::simd::tiles::Bytes, S>(
-                s, engine, form, bytes, rows, epilogue,
-            );
+            in_tiles::<Bytes, S>(s, engine, form, bytes, rows, epilogue);
         }
         #[cfg(target_arch = "x86_64")]
         Engine::PairTiles(engine) if S::LANES == 16 => {
-            in_tiles::tiles::<super::super::simd::tiles::Bf16Pairs, S>(
-                s, engine, form, bytes, rows, epilogue,
-            );
+            in_tiles::<Bf16Pairs, S>(s, engine, form, bytes, rows, epilogue);
         }
         // Engines come with vectors of their width: no code for other ones.
         #[cfg(target_arch = "x86_64")]
@@ -133,102 +135,40 @@ fn floats<S: Simd, E: Element + Pod>(
     }
 }
 
+/// All panels, in tiles.
 #[cfg(target_arch = "x86_64")]
-mod in_tiles {
-    use std::marker::PhantomData;
-
-    use super::super::super::simd::Simd;
-    use super::super::super::simd::tiles::{
-        Beside, Pair, Product, Start, TILE_COLUMNS, TILE_ROWS, TileSums, Tiles,
-    };
-    use super::super::epilogue::{Epilogue, Sum};
-    use super::super::operand::Form;
-
-    /// All panels, in tiles. The sums of a tile are finished beside the products of the next.
-    #[inline(always)]
-    pub(super) fn tiles<P: Product<Sum: Sum>, S: Simd>(
-        s: S,
-        tiles: Tiles,
-        form: Form,
-        operand: &[u8],
-        rows: usize,
-        epilogue: &mut Epilogue<'_>,
-    ) {
-        let mut session = tiles.start();
-        let mut sums = [TileSums::ZERO; 2];
-        let [mut now, mut before] = sums.each_mut();
-        let (mut row, mut count, mut panel) = (0, 0, 0);
-        let tile = form.bytes(TILE_ROWS);
-        // A slice is some fours of rows, which the epilogue takes at a time.
-        let steps = epilogue.weights.panel::<u8>(0).len() / (2 * 1024);
-        let pace = TILE_ROWS.div_ceil(steps.max(1)).next_multiple_of(4);
-        for next_panel in 0..epilogue.n.div_ceil(TILE_COLUMNS) {
-            let weights = epilogue.weights.panel::<u8>(next_panel);
-            let mut next = 0;
-            while next < rows {
-                let a = &operand[next / TILE_ROWS * tile..][..tile];
-                let mut finish = Finish::<P> {
-                    epilogue: &mut *epilogue,
-                    sums: before,
-                    row,
-                    count,
-                    panel,
-                    done: 0,
-                    pace,
-                    product: PhantomData,
-                };
-                session.multiply::<P, S>(s, Pair::halves(a), weights, Start::Zero, now, &mut finish);
-                finish.up_to(s, count);
-                epilogue.finished(row, count, panel);
-                std::mem::swap(&mut now, &mut before);
-                (row, count, panel) = (next, TILE_ROWS.min(rows - next), next_panel);
-                next += TILE_ROWS;
+#[inline(always)]
+fn in_tiles<P: Product<Sum: Sum>, S: Simd>(
+    s: S,
+    tiles: Tiles,
+    form: Form,
+    operand: &[u8],
+    rows: usize,
+    epilogue: &mut Epilogue<'_>,
+) {
+    /// Steps of K at a time: as many as leave the panel's part in the first-level cache while all
+    /// rows pass over it.
+    const STEPS: usize = 8;
+    let mut session = tiles.start();
+    let mut sums = [TileSums::ZERO; BLOCK / TILE_ROWS];
+    let sums = &mut sums[..rows.div_ceil(TILE_ROWS)];
+    let tile = form.bytes(TILE_ROWS);
+    for panel in 0..epilogue.n.div_ceil(TILE_COLUMNS) {
+        let weights = epilogue.weights.panel::<u8>(panel);
+        let mut start = Start::Zero;
+        for (part, weights) in weights.chunks(STEPS * 2 * TILE).enumerate() {
+            for (a, sums) in operand.chunks_exact(tile).zip(&mut *sums) {
+                let bytes = &a[part * STEPS * TILE..];
+                let a = Pair { bytes, step: TILE, second: tile / 2 };
+                session.multiply::<P>(a, weights, start, sums);
             }
+            start = Start::Sums;
         }
-        let mut finish = Finish::<P> {
-            epilogue: &mut *epilogue,
-            sums: before,
-            row,
-            count,
-            panel,
-            done: 0,
-            pace,
-            product: PhantomData,
-        };
-        finish.up_to(s, count);
-        epilogue.finished(row, count, panel);
-    }
-
-    /// Sums that are not finished yet.
-    struct Finish<'a, 'b, P: Product> {
-        epilogue: &'a mut Epilogue<'b>,
-        sums: &'a TileSums,
-        row: usize,
-        count: usize,
-        panel: usize,
-        done: usize,
-        /// Rows of a slice.
-        pace: usize,
-        product: PhantomData<P>,
-    }
-
-    impl<P: Product<Sum: Sum>> Finish<'_, '_, P> {
-        /// Finishes rows until so many are done.
-        #[inline(always)]
-        fn up_to<S: Simd>(&mut self, s: S, end: usize) {
-            let rows = end - self.done;
-            if rows > 0 {
-                let sums = &self.sums.get::<P::Sum>()[self.done * TILE_COLUMNS..];
-                self.epilogue.finish(s, sums, self.row + self.done, rows, self.panel);
-                self.done = end;
-            }
-        }
-    }
-
-    impl<P: Product<Sum: Sum>> Beside for Finish<'_, '_, P> {
-        #[inline(always)]
-        fn slice<S: Simd>(&mut self, s: S, step: usize, _: usize) {
-            self.up_to(s, self.count.min((step + 1) * self.pace));
+        for (i, sums) in sums.iter().enumerate() {
+            let row = i * TILE_ROWS;
+            let count = TILE_ROWS.min(rows - row);
+            epilogue.finish::<S, P::Sum>(s, sums.get(), row, count, panel);
+            epilogue.finished(row, count, panel);
         }
     }
 }

@@ -40,6 +40,16 @@ impl Form {
         Self { engine, k: spec.k, group: geometry.group, together }
     }
 
+    /// Whether its elements are integers.
+    fn is_integer(self) -> bool {
+        match self.engine {
+            Engine::Floats | Engine::Widened => false,
+            #[cfg(target_arch = "x86_64")]
+            Engine::Pairs(_) | Engine::PairTiles(_) => false,
+            _ => true,
+        }
+    }
+
     /// Bytes of a row; of tiles, on average.
     fn row_bytes(self) -> usize {
         match self.engine {
@@ -138,18 +148,46 @@ pub(super) fn prepare<S: Simd>(
     }
 }
 
-/// Makes an operand of results that lie panel by panel, of so many rows each.
+/// Makes an operand of results that lie panel by panel, whose largest magnitudes are known.
+///
+/// Panel after panel as well: the elements of a row lie pages apart.
 #[inline(always)]
 pub(super) fn requantise<S: Simd>(
     s: S,
     form: Form,
     results: &[f32],
-    rows: usize,
+    maxima: &[[i32; MAX_LANES]],
     to: &mut [u8],
     scales: &mut [f32],
 ) {
-    for row in 0..rows {
-        prepare_row(s, form, row, Panels { results, row, rows, k: form.k }, None, to, scales);
+    let rows = maxima.len();
+    let x = |row| Panels { results, row, rows, k: form.k };
+    if !form.is_integer() {
+        for row in 0..rows {
+            prepare_row(s, form, row, x(row), None, to, scales);
+        }
+        return;
+    }
+    let mut fast = true;
+    for (scale, maxima) in scales.iter_mut().zip(maxima) {
+        let mut largest = 0;
+        for lane in &maxima[..S::LANES] {
+            largest = if *lane > largest { *lane } else { largest };
+        }
+        *scale = scale_of(f32::from_bits(largest as u32));
+        fast &= divides_fast(*scale);
+    }
+    let mut at = 0;
+    while at < form.k.next_multiple_of(INTEGERS) {
+        for row in 0..rows {
+            let divisor = Divisor::new(s, scales[row]);
+            if fast {
+                quantise::<S, true>(s, form, row, x(row), at, divisor, to);
+            } else {
+                quantise::<S, false>(s, form, row, x(row), at, divisor, to);
+            }
+        }
+        at += 4 * S::LANES;
     }
 }
 
@@ -246,11 +284,16 @@ fn prepare_row<S: Simd>(
                 }
             };
             scales[row] = scale;
-            // Within these bounds nothing of `Simd::divide` is lost below or above what f32 holds.
-            if (1e-30..1e30).contains(&divisor) {
-                quantise::<S, true>(s, form, row, x, divisor, to);
-            } else {
-                quantise::<S, false>(s, form, row, x, divisor, to);
+            let fast = divides_fast(divisor);
+            let divisor = Divisor::new(s, divisor);
+            let mut at = 0;
+            while at < form.k.next_multiple_of(INTEGERS) {
+                if fast {
+                    quantise::<S, true>(s, form, row, x, at, divisor, to);
+                } else {
+                    quantise::<S, false>(s, form, row, x, at, divisor, to);
+                }
+                at += 4 * S::LANES;
             }
         }
     }
@@ -269,37 +312,52 @@ fn narrow<S: Simd>(s: S, form: Form, row: usize, x: impl Row, to: &mut [u8]) {
     }
 }
 
-/// Divides a row by a scale and rounds it to −127..=127.
+/// Whether nothing of [`Simd::divide`] is lost below or above what f32 holds.
+fn divides_fast(divisor: f32) -> bool {
+    (1e-30..1e30).contains(&divisor)
+}
+
+/// What a row is divided by.
+#[derive(Clone, Copy)]
+struct Divisor<S: Simd> {
+    scale: S::F32,
+    inverse: S::F32,
+}
+
+impl<S: Simd> Divisor<S> {
+    #[inline(always)]
+    fn new(s: S, scale: f32) -> Self {
+        Self { scale: s.splat(scale), inverse: s.splat(1.0 / scale) }
+    }
+}
+
+/// Divides the four vectors of a row from `at` on and rounds them to −127..=127.
 #[inline(always)]
 fn quantise<S: Simd, const FAST: bool>(
     s: S,
     form: Form,
     row: usize,
     x: impl Row,
-    scale: f32,
+    at: usize,
+    by: Divisor<S>,
     to: &mut [u8],
 ) {
-    let inverse = s.splat(1.0 / scale);
-    let (low, high, scale) = (s.splat(-127.0), s.splat(127.0), s.splat(scale));
-    let mut at = 0;
-    while at < form.k.next_multiple_of(INTEGERS) {
-        let mut integers = [s.zero(); 4];
-        for (i, integers) in integers.iter_mut().enumerate() {
-            let x = x.load(s, at + i * S::LANES);
-            // A quotient, not a product with the inverse: bit for bit what the NPU's host code does.
-            let x = if FAST { s.divide(x, scale, inverse) } else { s.div(x, scale) };
-            *integers = s.to_i32(s.min(s.max(x, low), high));
+    let (low, high) = (s.splat(-127.0), s.splat(127.0));
+    let mut integers = [s.zero(); 4];
+    for (i, integers) in integers.iter_mut().enumerate() {
+        let x = x.load(s, at + i * S::LANES);
+        // A quotient, not a product with the inverse: bit for bit what the NPU's host code does.
+        let x = if FAST { s.divide(x, by.scale, by.inverse) } else { s.div(x, by.scale) };
+        *integers = s.to_i32(s.min(s.max(x, low), high));
+    }
+    match form.engine {
+        Engine::Words => {
+            let to = &mut to[form.place(row, 4 * at / S::GROUP)..][..16 * S::LANES / S::GROUP];
+            s.pack_words(integers, bytemuck::cast_slice_mut(to));
         }
-        match form.engine {
-            Engine::Words => {
-                let to = &mut to[form.place(row, 4 * at / S::GROUP)..][..16 * S::LANES / S::GROUP];
-                s.pack_words(integers, bytemuck::cast_slice_mut(to));
-            }
-            #[cfg(target_arch = "x86_64")]
-            Engine::Vnni256(_) => s.pack_bytes(integers, 128, &mut to[form.place(row, at)..]),
-            _ => s.pack_bytes(integers, 0, &mut to[form.place(row, at)..]),
-        }
-        at += 4 * S::LANES;
+        #[cfg(target_arch = "x86_64")]
+        Engine::Vnni256(_) => s.pack_bytes(integers, 128, &mut to[form.place(row, at)..]),
+        _ => s.pack_bytes(integers, 0, &mut to[form.place(row, at)..]),
     }
 }
 

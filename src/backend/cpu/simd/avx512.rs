@@ -10,6 +10,7 @@ use std::arch::x86_64::*;
 
 use half::bf16;
 
+use super::super::math::{GELU, GELU_STEPS, INTEGERS};
 use super::{MAX_LANES, Simd, Work};
 
 const LANES: usize = 16;
@@ -187,6 +188,38 @@ impl Simd for Avx512 {
         const SMALLER: i32 = 0b00_10;
         // SAFETY: no memory is touched; `self` proves AVX-512 DQ.
         unsafe { _mm512_range_ps::<SMALLER>(x, _mm512_set1_ps(limit)) }
+    }
+
+    #[inline(always)]
+    fn gelu<const N: usize>(self, x: [__m512; N]) -> [__m512; N] {
+        /// The smaller magnitude, positive.
+        const SMALLER: i32 = 0b10_10;
+        const DOWN: i32 = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
+        let table: &[[[f32; LANES]; 2]; 4] = bytemuck::must_cast_ref(&GELU.0);
+        let mut out = x;
+        // SAFETY: no memory is touched; `self` proves AVX-512 F and DQ.
+        unsafe {
+            let end = _mm512_set1_ps(31.5 / GELU_STEPS);
+            let (steps, half) = (_mm512_set1_ps(GELU_STEPS), _mm512_set1_ps(0.5));
+            for x in &mut out {
+                let bounded = _mm512_range_ps::<SMALLER>(*x, end);
+                // The lowest bits are the segment.
+                let at = _mm512_fmadd_round_ps::<DOWN>(bounded, steps, _mm512_set1_ps(INTEGERS));
+                let at = _mm512_castps_si512(at);
+                let magnitude = _mm512_abs_ps(*x);
+                let mut y = _mm512_setzero_ps();
+                let mut power = 4;
+                while power > 0 {
+                    power -= 1;
+                    let [low, high] = table[power];
+                    let low = bytemuck::must_cast(low);
+                    let term = _mm512_permutex2var_ps(low, at, bytemuck::must_cast(high));
+                    y = if power == 3 { term } else { _mm512_fmadd_ps(y, magnitude, term) };
+                }
+                *x = _mm512_fmadd_ps(*x, half, y);
+            }
+        }
+        out
     }
 
     #[inline(always)]

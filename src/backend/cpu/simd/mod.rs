@@ -13,7 +13,7 @@ use std::fmt;
 
 use half::bf16;
 
-use super::Numeric;
+use super::{Numeric, math};
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -178,6 +178,12 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn ratio(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         self.div(a, b)
+    }
+
+    /// x·Φ(x), the exact GELU, within 10⁻⁶ for |x| ≤ 8 (1.6·10⁻⁶ without FMA).
+    #[inline(always)]
+    fn gelu<const N: usize>(self, x: [Self::F32; N]) -> [Self::F32; N] {
+        math::gelu(self, x)
     }
 
     fn zero(self) -> Self::I32;

@@ -4,10 +4,8 @@
 //! the tiles of its thread and releases them when it ends; [`Session::multiply`] is one product of two
 //! by two tiles over all of K, whose sums end up in memory, in the first-level cache.
 //!
-//! While tiles are multiplied, half of the vector units' time is free: a product takes 16 cycles of the
-//! one port and leaves the other. So `multiply` takes something to do [`Beside`], a slice after each
-//! step of K; a matmul finishes the sums before there. More than 16 vector instructions for a product
-//! take their full time all the same.
+//! Nothing is gained by vector instructions between the products: a product holds one of the two ports
+//! that wide vectors go through for all of its 16 cycles.
 //!
 //! # Invariants
 //! - A [`Tiles`] exists only where the processor has AMX for i8 and bf16 and AVX-512 with BF16, the
@@ -26,7 +24,6 @@ use std::sync::OnceLock;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::Simd;
 use super::avx512::Avx512;
 
 mod columns;
@@ -248,21 +245,6 @@ pub(in super::super) enum Start {
     Sums,
 }
 
-/// Work for the vector units while tiles are multiplied.
-pub(in super::super) trait Beside {
-    /// The slice after a step of K, of so many; called for each step in turn. Mark it
-    /// `#[inline(always)]`.
-    fn slice<S: Simd>(&mut self, s: S, step: usize, steps: usize);
-}
-
-/// Nothing to do.
-pub(in super::super) struct Idle;
-
-impl Beside for Idle {
-    #[inline(always)]
-    fn slice<S: Simd>(&mut self, _: S, _: usize, _: usize) {}
-}
-
 /// This thread's tiles, configured: see the invariants above.
 pub(in super::super) struct Session {
     /// A thread's tiles are its own.
@@ -284,14 +266,12 @@ impl Session {
     /// `a` is tiles of 16 rows of 64 bytes; `b` is a panel, step after step of 16 rows of 128 bytes:
     /// the four bytes of K (or two bf16) that lie together, for each of 32 columns.
     #[inline(always)]
-    pub(in super::super) fn multiply<P: Product, S: Simd>(
+    pub(in super::super) fn multiply<P: Product>(
         &mut self,
-        s: S,
         a: Pair<'_>,
         b: &[u8],
         start: Start,
         sums: &mut TileSums,
-        beside: &mut impl Beside,
     ) {
         let steps = b.len() / (2 * TILE);
         let Pair { bytes: a, step: stride, second } = a;
@@ -326,7 +306,6 @@ impl Session {
             unsafe {
                 P::step(a.as_ptr().add(step * stride), second, b.as_ptr().add(2 * step * TILE));
             }
-            beside.slice(s, step, steps);
         }
         // SAFETY: as where they are loaded.
         unsafe {

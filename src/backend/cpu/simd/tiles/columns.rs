@@ -167,7 +167,8 @@ fn transpose(sums: &[f32], into: &mut [f32], stride: usize, rows: usize) {
                 *vector = bytemuck::must_cast(row[half]);
             }
             let vectors = transposed(vectors);
-            for (i, vector) in vectors.into_iter().enumerate().take(rows.saturating_sub(16 * half)) {
+            for (i, vector) in vectors.into_iter().enumerate().take(rows.saturating_sub(16 * half))
+            {
                 let into = &mut into[(16 * half + i) * stride + 16 * block..][..16];
                 into.copy_from_slice(&bytemuck::must_cast::<_, [f32; 16]>(vector));
             }
@@ -194,9 +195,8 @@ fn pack_columns(results: &[f32], factor: f32, into: &mut [u8]) {
     for half in 0..2 {
         let mut vectors = [_mm512_setzero_si512(); 16];
         for (vector, row) in vectors.iter_mut().zip(&results[16 * half..][..16]) {
-            let row = row.map(|x| {
-                bytemuck::must_cast(_mm512_mul_ps(bytemuck::must_cast(x), factor))
-            });
+            let row =
+                row.map(|x| bytemuck::must_cast(_mm512_mul_ps(bytemuck::must_cast(x), factor)));
             *vector = both(row[0], row[1]);
         }
         for (vector, into) in transposed(vectors).into_iter().zip(&mut *into) {
