@@ -498,9 +498,13 @@ fn tiles_multiply_and_accumulate() {
         type Output = ();
         #[inline(always)]
         fn run<S: Simd>(self, _: S) {
+            // Step after step of the upper tiles, then as many of the lower.
+            fn halves(bytes: &[u8]) -> Pair<'_> {
+                Pair { bytes, step: 1024, second: bytes.len() / 2 }
+            }
             let mut session = self.tiles.start();
             let [integers, floats] = self.sums;
-            let (a, b) = (Pair::halves(bytemuck::cast_slice(self.a)), bytemuck::cast_slice(self.b));
+            let (a, b) = (halves(bytemuck::cast_slice(self.a)), bytemuck::cast_slice(self.b));
             session.multiply::<Bytes>(a, b, Start::Zero, integers);
             session.multiply::<Bytes>(a, b, Start::Sums, integers);
             let widen = |x: &[i8]| -> Vec<u16> {
@@ -508,7 +512,7 @@ fn tiles_multiply_and_accumulate() {
             };
             // As bf16, the same bytes are half as many steps, of which each has half as many K.
             let (a, b) = (widen(&self.a[..2 * 16 * 64]), widen(&self.b[..64 * 32]));
-            let (a, b) = (Pair::halves(bytemuck::cast_slice(&a)), bytemuck::cast_slice(&b));
+            let (a, b) = (halves(bytemuck::cast_slice(&a)), bytemuck::cast_slice(&b));
             session.multiply::<Bf16Pairs>(a, b, Start::Zero, floats);
             session.multiply::<Bf16Pairs>(a, b, Start::Sums, floats);
         }

@@ -228,14 +228,6 @@ pub(in super::super) struct Pair<'a> {
     pub(in super::super) second: usize,
 }
 
-impl<'a> Pair<'a> {
-    /// Step after step of the upper tiles, then as many of the lower.
-    #[inline(always)]
-    pub(in super::super) fn halves(bytes: &'a [u8]) -> Self {
-        Self { bytes, step: TILE, second: bytes.len() / 2 }
-    }
-}
-
 /// What sums start from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Start {
