@@ -267,7 +267,7 @@ mod peaks {
             Isa::Avx2 | Isa::AvxVnni => {
                 vec![registers!("vfmadd231ps ymm", "vfmadd231ps", "ymm", 8)]
             }
-            Isa::Portable => Vec::new(),
+            Isa::Portable | Isa::Neon => Vec::new(),
         }
     }
 

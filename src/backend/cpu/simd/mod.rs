@@ -19,6 +19,8 @@ use super::Numeric;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod pairs;
 mod portable;
@@ -29,6 +31,8 @@ pub(super) mod vnni256;
 
 #[cfg(target_arch = "x86_64")]
 use self::{avx2::Avx2, avx512::Avx512, pairs::Pairs, tiles::Tiles, vnni256::Vnni256};
+#[cfg(target_arch = "aarch64")]
+use self::neon::Neon;
 use portable::Portable;
 
 /// An instruction set that there are kernels for.
@@ -46,12 +50,21 @@ pub enum Isa {
     Avx512Bf16,
     /// AVX-512 with VNNI, and AMX tiles for i8 and bf16 (Linux).
     Amx,
+    /// aarch64 with what each has.
+    Neon,
 }
 
 impl Isa {
-    /// All, the best last.
-    pub const ALL: [Self; 6] =
-        [Self::Portable, Self::Avx2, Self::AvxVnni, Self::Avx512Vnni, Self::Avx512Bf16, Self::Amx];
+    /// All, those of a processor with the best last.
+    pub const ALL: [Self; 7] = [
+        Self::Portable,
+        Self::Avx2,
+        Self::AvxVnni,
+        Self::Avx512Vnni,
+        Self::Avx512Bf16,
+        Self::Amx,
+        Self::Neon,
+    ];
 
     /// The name, as in `TILEWRIGHT_ISA`.
     pub const fn name(self) -> &'static str {
@@ -62,6 +75,7 @@ impl Isa {
             Self::Avx512Vnni => "avx512vnni",
             Self::Avx512Bf16 => "avx512bf16",
             Self::Amx => "amx",
+            Self::Neon => "neon",
         }
     }
 
@@ -256,6 +270,8 @@ enum Vectors {
     Avx2(Avx2),
     #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon),
 }
 
 /// What multiplies matrices at a precision.
@@ -291,8 +307,15 @@ impl Level {
             Isa::Avx512Vnni => Vectors::Avx512(Avx512::detect()?),
             Isa::Avx512Bf16 => Pairs::detect().and(Avx512::detect()).map(Vectors::Avx512)?,
             Isa::Amx => Tiles::detect().and(Avx512::detect()).map(Vectors::Avx512)?,
+            Isa::Neon => return None,
         };
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        let vectors = match isa {
+            Isa::Portable => Vectors::Portable(Portable),
+            Isa::Neon => Vectors::Neon(Neon::detect()?),
+            Isa::Avx2 | Isa::AvxVnni | Isa::Avx512Vnni | Isa::Avx512Bf16 | Isa::Amx => return None,
+        };
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let vectors = (isa == Isa::Portable).then_some(Vectors::Portable(Portable))?;
         Some(Self { isa, vectors })
     }
@@ -309,6 +332,8 @@ impl Level {
             Vectors::Avx2(simd) => simd.outline(work),
             #[cfg(target_arch = "x86_64")]
             Vectors::Avx512(simd) => simd.outline(work),
+            #[cfg(target_arch = "aarch64")]
+            Vectors::Neon(simd) => simd.outline(work),
         }
     }
 
