@@ -267,7 +267,7 @@ mod peaks {
             Isa::Avx2 | Isa::AvxVnni => {
                 vec![registers!("vfmadd231ps ymm", "vfmadd231ps", "ymm", 8)]
             }
-            Isa::Portable | Isa::Neon => Vec::new(),
+            Isa::Portable | Isa::Neon | Isa::NeonDot | Isa::NeonI8mm => Vec::new(),
         }
     }
 

@@ -4,6 +4,8 @@
 //! (normalises, quantises, packs), multiplies it, and finishes the sums. The result goes to C, or
 //! becomes the operand of the next matmul while it is in the cache: see [`FeedForward`].
 
+#[cfg(target_arch = "aarch64")]
+mod blocks;
 mod epilogue;
 mod feed_forward;
 mod multiply;

@@ -8,6 +8,8 @@ use half::bf16;
 
 use super::super::simd::{Engine, MAX_LANES, Simd, panel};
 use super::super::tile::{self, Element, MAX_ROWS, Rows};
+#[cfg(target_arch = "aarch64")]
+use super::blocks::together;
 use super::epilogue::Epilogue;
 use super::operand::Form;
 
@@ -105,6 +107,12 @@ pub(super) fn multiply<S: Simd>(
                 s, engine, form, bytes, rows, epilogue,
             );
         }
+        #[cfg(target_arch = "aarch64")]
+        Engine::Dot(engine) => together(s, engine, form, bytes, rows, epilogue),
+        #[cfg(target_arch = "aarch64")]
+        Engine::ByteBlocks(engine) => together(s, engine, form, bytes, rows, epilogue),
+        #[cfg(target_arch = "aarch64")]
+        Engine::Bf16Blocks(engine) => together(s, engine, form, bytes, rows, epilogue),
     }
 }
 

@@ -5,6 +5,8 @@ use half::bf16;
 use super::super::math::max_magnitude;
 use super::super::norm::{Norm, norm_row};
 use super::super::pack::{Spec, scale_of};
+#[cfg(target_arch = "aarch64")]
+use super::super::simd::blocks::{Blocks, Dot, Together};
 use super::super::simd::{Engine, Level, MAX_LANES, Simd};
 use super::super::tile::Rows;
 use super::row_stride;
@@ -35,6 +37,8 @@ impl Form {
         let together = match engine {
             #[cfg(target_arch = "x86_64")]
             Engine::ByteTiles(_) | Engine::PairTiles(_) => geometry.rows,
+            #[cfg(target_arch = "aarch64")]
+            Engine::Dot(_) | Engine::ByteBlocks(_) | Engine::Bf16Blocks(_) => geometry.rows,
             _ => 1,
         };
         Self { engine, k: spec.k, group: geometry.group, together }
@@ -50,6 +54,10 @@ impl Form {
             Engine::ByteTiles(_) => self.k.next_multiple_of(INTEGERS),
             #[cfg(target_arch = "x86_64")]
             Engine::PairTiles(_) => 2 * self.k.next_multiple_of(PAIRS),
+            #[cfg(target_arch = "aarch64")]
+            Engine::Dot(_) | Engine::ByteBlocks(_) => self.k.next_multiple_of(INTEGERS),
+            #[cfg(target_arch = "aarch64")]
+            Engine::Bf16Blocks(_) => 2 * self.k.next_multiple_of(PAIRS),
             _ => 4 * row_stride(self.k.next_multiple_of(INTEGERS) / self.group),
         }
     }
@@ -77,6 +85,19 @@ impl Form {
                     + byte % STEP
             }
             _ => row * self.row_bytes() + byte,
+        }
+    }
+
+    /// Copies a few whole steps of a row to where they lie, among those of the rows around it.
+    #[cfg(target_arch = "aarch64")]
+    #[inline(always)]
+    fn scatter<const STEP: usize>(self, row: usize, at: usize, steps: &[u8], to: &mut [u8]) {
+        let group = self.together * STEP;
+        let first = row / self.together * self.bytes(self.together)
+            + at / STEP * group
+            + row % self.together * STEP;
+        for (i, step) in steps.as_chunks::<STEP>().0.iter().enumerate() {
+            to[first + i * group..][..STEP].copy_from_slice(step);
         }
     }
 }
@@ -143,6 +164,8 @@ pub(super) fn prepare<S: Simd>(
             }
             #[cfg(target_arch = "x86_64")]
             Engine::Pairs(_) | Engine::PairTiles(_) => narrow(s, form, row, x, to),
+            #[cfg(target_arch = "aarch64")]
+            Engine::Bf16Blocks(_) => narrow(s, form, row, x, to),
             _ => {
                 let (scale, divisor) = match from.scaling {
                     Scales::OfRows => {
@@ -165,14 +188,30 @@ pub(super) fn prepare<S: Simd>(
 }
 
 /// Rounds a row to bf16.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
 fn narrow<S: Simd>(s: S, form: Form, row: usize, x: &[f32], to: &mut [u8]) {
     let mut at = 0;
     while at < form.k.next_multiple_of(PAIRS) {
         let x = [load_at(s, x, at), load_at(s, x, at + S::LANES)];
-        let to = &mut to[form.place(row, 2 * at)..][..4 * S::LANES];
-        s.pack_bf16(x, bytemuck::cast_slice_mut::<u8, bf16>(to));
+        match form.engine {
+            #[cfg(target_arch = "aarch64")]
+            Engine::Bf16Blocks(_) => {
+                let mut steps = [bf16::ZERO; 2 * MAX_LANES];
+                let steps = &mut steps[..2 * S::LANES];
+                s.pack_bf16(x, steps);
+                form.scatter::<{ Blocks::<bf16>::STEP }>(
+                    row,
+                    2 * at,
+                    bytemuck::cast_slice(steps),
+                    to,
+                );
+            }
+            _ => {
+                let to = &mut to[form.place(row, 2 * at)..][..4 * S::LANES];
+                s.pack_bf16(x, bytemuck::cast_slice_mut::<u8, bf16>(to));
+            }
+        }
         at += 2 * S::LANES;
     }
 }
@@ -205,6 +244,16 @@ fn quantise<S: Simd, const FAST: bool>(
             }
             #[cfg(target_arch = "x86_64")]
             Engine::Vnni256(_) => s.pack_bytes(integers, 128, &mut to[form.place(row, at)..]),
+            #[cfg(target_arch = "aarch64")]
+            Engine::Dot(_) | Engine::ByteBlocks(_) => {
+                let mut steps = [0; 4 * MAX_LANES];
+                let steps = &mut steps[..4 * S::LANES];
+                s.pack_bytes(integers, 0, steps);
+                match form.engine {
+                    Engine::Dot(_) => form.scatter::<{ Dot::STEP }>(row, at, steps, to),
+                    _ => form.scatter::<{ Blocks::<i8>::STEP }>(row, at, steps, to),
+                }
+            }
             _ => s.pack_bytes(integers, 0, &mut to[form.place(row, at)..]),
         }
         at += 4 * S::LANES;

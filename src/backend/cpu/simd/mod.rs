@@ -20,6 +20,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "aarch64")]
+pub(super) mod blocks;
+#[cfg(target_arch = "aarch64")]
 mod neon;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod pairs;
@@ -32,7 +34,10 @@ pub(super) mod vnni256;
 #[cfg(target_arch = "x86_64")]
 use self::{avx2::Avx2, avx512::Avx512, pairs::Pairs, tiles::Tiles, vnni256::Vnni256};
 #[cfg(target_arch = "aarch64")]
-use self::neon::Neon;
+use self::{
+    blocks::{Blocks, Dot},
+    neon::Neon,
+};
 use portable::Portable;
 
 /// An instruction set that there are kernels for.
@@ -52,11 +57,15 @@ pub enum Isa {
     Amx,
     /// aarch64 with what each has.
     Neon,
+    /// The same with dot products (Armv8.2) for i8.
+    NeonDot,
+    /// The same with the matrix products of Armv8.6 for i8 and bf16.
+    NeonI8mm,
 }
 
 impl Isa {
     /// All, those of a processor with the best last.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Portable,
         Self::Avx2,
         Self::AvxVnni,
@@ -64,6 +73,8 @@ impl Isa {
         Self::Avx512Bf16,
         Self::Amx,
         Self::Neon,
+        Self::NeonDot,
+        Self::NeonI8mm,
     ];
 
     /// The name, as in `TILEWRIGHT_ISA`.
@@ -76,6 +87,8 @@ impl Isa {
             Self::Avx512Bf16 => "avx512bf16",
             Self::Amx => "amx",
             Self::Neon => "neon",
+            Self::NeonDot => "dotprod",
+            Self::NeonI8mm => "i8mm",
         }
     }
 
@@ -295,6 +308,15 @@ pub(super) enum Engine {
     /// Tiles of pairs of bf16.
     #[cfg(target_arch = "x86_64")]
     PairTiles(Tiles),
+    /// Rows that lie together by vectors of four bytes.
+    #[cfg(target_arch = "aarch64")]
+    Dot(Dot),
+    /// Two rows by two columns of eight bytes.
+    #[cfg(target_arch = "aarch64")]
+    ByteBlocks(Blocks<i8>),
+    /// Two rows by two columns of four bf16.
+    #[cfg(target_arch = "aarch64")]
+    Bf16Blocks(Blocks<bf16>),
 }
 
 impl Level {
@@ -307,12 +329,14 @@ impl Level {
             Isa::Avx512Vnni => Vectors::Avx512(Avx512::detect()?),
             Isa::Avx512Bf16 => Pairs::detect().and(Avx512::detect()).map(Vectors::Avx512)?,
             Isa::Amx => Tiles::detect().and(Avx512::detect()).map(Vectors::Avx512)?,
-            Isa::Neon => return None,
+            Isa::Neon | Isa::NeonDot | Isa::NeonI8mm => return None,
         };
         #[cfg(target_arch = "aarch64")]
         let vectors = match isa {
             Isa::Portable => Vectors::Portable(Portable),
             Isa::Neon => Vectors::Neon(Neon::detect()?),
+            Isa::NeonDot => Dot::detect().and(Neon::detect()).map(Vectors::Neon)?,
+            Isa::NeonI8mm => Blocks::<i8>::detect().and(Neon::detect()).map(Vectors::Neon)?,
             Isa::Avx2 | Isa::AvxVnni | Isa::Avx512Vnni | Isa::Avx512Bf16 | Isa::Amx => return None,
         };
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -361,6 +385,25 @@ impl Level {
             }
             _ => {}
         }
+        #[cfg(target_arch = "aarch64")]
+        match (self.isa, numeric) {
+            (Isa::NeonDot, Numeric::I8 { .. }) => {
+                if let Some(engine) = Dot::detect() {
+                    return Engine::Dot(engine);
+                }
+            }
+            (Isa::NeonI8mm, Numeric::I8 { .. }) => {
+                if let Some(engine) = Blocks::detect() {
+                    return Engine::ByteBlocks(engine);
+                }
+            }
+            (Isa::NeonI8mm, Numeric::Bf16) => {
+                if let Some(engine) = Blocks::detect() {
+                    return Engine::Bf16Blocks(engine);
+                }
+            }
+            _ => {}
+        }
         match numeric {
             Numeric::F32 => Engine::Floats,
             Numeric::Bf16 => Engine::Widened,
@@ -405,6 +448,12 @@ impl Level {
                     offset: 0,
                 }
             }
+            #[cfg(target_arch = "aarch64")]
+            Engine::Dot(engine) => blocks::geometry(engine, 1),
+            #[cfg(target_arch = "aarch64")]
+            Engine::ByteBlocks(engine) => blocks::geometry(engine, 1),
+            #[cfg(target_arch = "aarch64")]
+            Engine::Bf16Blocks(engine) => blocks::geometry(engine, 2),
         }
     }
 }

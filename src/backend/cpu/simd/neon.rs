@@ -1,6 +1,7 @@
 //! NEON, which every aarch64 has.
 //!
-//! Integers are multiplied to 16 bits: two products of −127..=127 and −128..=127 fit their sum.
+//! Integers are multiplied to 16 bits: two products of −127..=127 and −128..=127 fit their sum. Where
+//! there are dot products of bytes, `blocks.rs` multiplies instead.
 //!
 //! Nothing is prefetched: panels are read in order. No time was measured on aarch64.
 #![allow(unsafe_code)]
