@@ -154,7 +154,7 @@ mod peaks {
     use super::{Isa, Job, Numeric};
 
     /// None are known.
-    pub fn of<'a>(_: Isa, _: Numeric) -> Vec<Job<'a>> {
+    pub(super) fn of<'a>(_: Isa, _: Numeric) -> Vec<Job<'a>> {
         Vec::new()
     }
 }
@@ -252,7 +252,7 @@ mod peaks {
     }
 
     /// What an instruction set can do at a precision.
-    pub fn of<'a>(isa: Isa, numeric: Numeric) -> Vec<Job<'a>> {
+    pub(super) fn of<'a>(isa: Isa, numeric: Numeric) -> Vec<Job<'a>> {
         let i8 = matches!(numeric, Numeric::I8 { .. });
         match isa {
             Isa::Amx if i8 => tiles!("tdpbssd", "tdpbssd", 16384).into(),
@@ -267,7 +267,7 @@ mod peaks {
             Isa::Avx2 | Isa::AvxVnni => {
                 vec![registers!("vfmadd231ps ymm", "vfmadd231ps", "ymm", 8)]
             }
-            Isa::Portable => Vec::new(),
+            Isa::Portable | Isa::Neon | Isa::NeonDot | Isa::NeonI8mm => Vec::new(),
         }
     }
 

@@ -43,23 +43,19 @@ pub(super) struct Epilogue<'a> {
     pub(super) lie: Lie,
     /// A vector for each row, of its largest magnitudes so far, if they are of interest.
     pub(super) maxima: Option<&'a mut [[i32; MAX_LANES]]>,
-    pub(super) finished: Finished<'a>,
+    /// By an engine that multiplies in tiles.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) heads: Option<Heads<'a>>,
 }
 
-/// What happens with a tile of results when it is finished, by engines that multiply in tiles.
-pub(super) enum Finished<'a> {
-    /// It stays where it is.
-    Left,
-    /// It is packed as queries, keys or values.
-    #[cfg(target_arch = "x86_64")]
-    Heads {
-        /// How.
-        tiles: &'a InTiles,
-        /// From the task's first row on.
-        bytes: &'a mut [u8],
-        /// The block's first row in the task.
-        first: usize,
-    },
+/// Where a tile of results is packed as queries, keys or values when it is finished.
+#[cfg(target_arch = "x86_64")]
+pub(super) struct Heads<'a> {
+    pub(super) tiles: &'a InTiles,
+    /// From the task's first row on.
+    pub(super) bytes: &'a mut [u8],
+    /// The block's first row in the task.
+    pub(super) first: usize,
 }
 
 /// How results lie.
@@ -96,7 +92,7 @@ impl Epilogue<'_> {
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(super) fn finished(&mut self, row: usize, rows: usize, panel: usize) {
-        if let (Finished::Heads { tiles, bytes, first }, true) = (&mut self.finished, rows > 0) {
+        if let Some(Heads { tiles, bytes, first }) = &mut self.heads {
             let results = &mut self.c[row * TILE_COLUMNS..][..GROUP * TILE_COLUMNS];
             tiles.pack(results, *first + row, rows, panel, bytes);
         }

@@ -4,6 +4,8 @@
 //! (normalises, quantises, packs), multiplies it, and finishes the sums. The result goes to C, or
 //! becomes the operand of the next matmul while it is in the cache: see [`FeedForward`].
 
+#[cfg(target_arch = "aarch64")]
+mod blocks;
 mod epilogue;
 mod feed_forward;
 mod multiply;
@@ -24,7 +26,9 @@ use super::simd::{Engine, Level, MAX_LANES, Simd, Work, panel};
 use super::tile::Rows;
 use super::workspace::Workspace;
 use super::{Numeric, Output, Scaling};
-use epilogue::{Epilogue, Finished, Lie};
+#[cfg(target_arch = "x86_64")]
+use epilogue::Heads;
+use epilogue::{Epilogue, Lie};
 pub(super) use feed_forward::FeedForward;
 use multiply::{Operand, multiply};
 use operand::{Form, Raw, Scales, prepare, requantise};
@@ -286,19 +290,30 @@ impl Task<'_> {
         // Results of a block of heads are a panel, and each takes the place of the one before.
         #[cfg(target_arch = "x86_64")]
         let mut panel = [0.0; BLOCK * TILE_COLUMNS];
-        let (c, lie, add, finished) = match sink {
-            Sink::Rows { c, add } => (&mut c[row * n..], Lie::rows::<S>(n), *add, Finished::Left),
-            Sink::Operand { .. } => {
-                (&mut *scratch.sums, Lie::panels::<S>(rows), false, Finished::Left)
-            }
+        #[cfg(target_arch = "x86_64")]
+        let mut heads = None;
+        let (c, lie, add) = match sink {
+            Sink::Rows { c, add } => (&mut c[row * n..], Lie::rows::<S>(n), *add),
+            Sink::Operand { .. } => (&mut *scratch.sums, Lie::panels::<S>(rows), false),
             #[cfg(target_arch = "x86_64")]
             Sink::Heads { tiles, bytes } => {
-                let heads = Finished::Heads { tiles, bytes, first: row };
-                (&mut panel[..], Lie::panel::<S>(), false, heads)
+                heads = Some(Heads { tiles, bytes, first: row });
+                (&mut panel[..], Lie::panel::<S>(), false)
             }
         };
-        let mut epilogue =
-            Epilogue { weights, scales, gelu, narrow, add, n, c, lie, maxima, finished };
+        let mut epilogue = Epilogue {
+            weights,
+            scales,
+            gelu,
+            narrow,
+            add,
+            n,
+            c,
+            lie,
+            maxima,
+            #[cfg(target_arch = "x86_64")]
+            heads,
+        };
         multiply(s, form, operand, rows, &mut epilogue);
         if let Sink::Operand { form: next, bytes, scales } = sink {
             let (to, scales) = (&mut bytes[next.bytes(row)..], &mut scales[row..]);

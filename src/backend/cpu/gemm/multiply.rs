@@ -14,7 +14,11 @@ use super::super::simd::{Engine, MAX_LANES, Simd, panel};
 use super::super::tile::{self, Element, MAX_ROWS, Rows};
 #[cfg(target_arch = "x86_64")]
 use super::BLOCK;
-use super::epilogue::{Epilogue, Sum};
+#[cfg(target_arch = "aarch64")]
+use super::blocks::together;
+use super::epilogue::Epilogue;
+#[cfg(target_arch = "x86_64")]
+use super::epilogue::Sum;
 use super::operand::Form;
 
 /// Sums of a tile's worth of rows.
@@ -110,6 +114,12 @@ pub(super) fn multiply<S: Simd>(
         // Engines come with vectors of their width: no code for other ones.
         #[cfg(target_arch = "x86_64")]
         _ => unreachable!("an engine without its vectors"),
+        #[cfg(target_arch = "aarch64")]
+        Engine::Dot(engine) => together(s, engine, form, bytes, rows, epilogue),
+        #[cfg(target_arch = "aarch64")]
+        Engine::ByteBlocks(engine) => together(s, engine, form, bytes, rows, epilogue),
+        #[cfg(target_arch = "aarch64")]
+        Engine::Bf16Blocks(engine) => together(s, engine, form, bytes, rows, epilogue),
     }
 }
 

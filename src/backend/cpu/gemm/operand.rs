@@ -5,6 +5,8 @@ use half::bf16;
 use super::super::math::max_magnitude;
 use super::super::norm::{Norm, norm_row};
 use super::super::pack::{Spec, scale_of};
+#[cfg(target_arch = "aarch64")]
+use super::super::simd::blocks::{Blocks, Dot, Together};
 use super::super::simd::{Engine, Level, MAX_LANES, Simd, panel};
 use super::super::tile::Rows;
 use super::row_stride;
@@ -35,6 +37,8 @@ impl Form {
         let together = match engine {
             #[cfg(target_arch = "x86_64")]
             Engine::ByteTiles(_) | Engine::PairTiles(_) => geometry.rows,
+            #[cfg(target_arch = "aarch64")]
+            Engine::Dot(_) | Engine::ByteBlocks(_) | Engine::Bf16Blocks(_) => geometry.rows,
             _ => 1,
         };
         Self { engine, k: spec.k, group: geometry.group, together }
@@ -46,6 +50,8 @@ impl Form {
             Engine::Floats | Engine::Widened => false,
             #[cfg(target_arch = "x86_64")]
             Engine::Pairs(_) | Engine::PairTiles(_) => false,
+            #[cfg(target_arch = "aarch64")]
+            Engine::Bf16Blocks(_) => false,
             _ => true,
         }
     }
@@ -60,6 +66,10 @@ impl Form {
             Engine::ByteTiles(_) => self.k.next_multiple_of(INTEGERS),
             #[cfg(target_arch = "x86_64")]
             Engine::PairTiles(_) => 2 * self.k.next_multiple_of(PAIRS),
+            #[cfg(target_arch = "aarch64")]
+            Engine::Dot(_) | Engine::ByteBlocks(_) => self.k.next_multiple_of(INTEGERS),
+            #[cfg(target_arch = "aarch64")]
+            Engine::Bf16Blocks(_) => 2 * self.k.next_multiple_of(PAIRS),
             _ => 4 * row_stride(self.k.next_multiple_of(INTEGERS) / self.group),
         }
     }
@@ -87,6 +97,19 @@ impl Form {
                     + byte % STEP
             }
             _ => row * self.row_bytes() + byte,
+        }
+    }
+
+    /// Copies a few whole steps of a row to where they lie, among those of the rows around it.
+    #[cfg(target_arch = "aarch64")]
+    #[inline(always)]
+    fn scatter<const STEP: usize>(self, row: usize, at: usize, steps: &[u8], to: &mut [u8]) {
+        let group = self.together * STEP;
+        let first = row / self.together * self.bytes(self.together)
+            + at / STEP * group
+            + row % self.together * STEP;
+        for (i, step) in steps.as_chunks::<STEP>().0.iter().enumerate() {
+            to[first + i * group..][..STEP].copy_from_slice(step);
         }
     }
 }
@@ -179,8 +202,8 @@ pub(super) fn requantise<S: Simd>(
     }
     let mut at = 0;
     while at < form.k.next_multiple_of(INTEGERS) {
-        for row in 0..rows {
-            let divisor = Divisor::new(s, scales[row]);
+        for (row, scale) in scales[..rows].iter().enumerate() {
+            let divisor = Divisor::new(s, *scale);
             if fast {
                 quantise::<S, true>(s, form, row, x(row), at, divisor, to);
             } else {
@@ -275,6 +298,8 @@ fn prepare_row<S: Simd>(
         }
         #[cfg(target_arch = "x86_64")]
         Engine::Pairs(_) | Engine::PairTiles(_) => narrow(s, form, row, x, to),
+        #[cfg(target_arch = "aarch64")]
+        Engine::Bf16Blocks(_) => narrow(s, form, row, x, to),
         _ => {
             let (scale, divisor) = match scale {
                 Some(given) => given,
@@ -300,14 +325,30 @@ fn prepare_row<S: Simd>(
 }
 
 /// Rounds a row to bf16.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
 fn narrow<S: Simd>(s: S, form: Form, row: usize, x: impl Row, to: &mut [u8]) {
     let mut at = 0;
     while at < form.k.next_multiple_of(PAIRS) {
         let x = [x.load(s, at), x.load(s, at + S::LANES)];
-        let to = &mut to[form.place(row, 2 * at)..][..4 * S::LANES];
-        s.pack_bf16(x, bytemuck::cast_slice_mut::<u8, bf16>(to));
+        match form.engine {
+            #[cfg(target_arch = "aarch64")]
+            Engine::Bf16Blocks(_) => {
+                let mut steps = [bf16::ZERO; 2 * MAX_LANES];
+                let steps = &mut steps[..2 * S::LANES];
+                s.pack_bf16(x, steps);
+                form.scatter::<{ Blocks::<bf16>::STEP }>(
+                    row,
+                    2 * at,
+                    bytemuck::cast_slice(steps),
+                    to,
+                );
+            }
+            _ => {
+                let to = &mut to[form.place(row, 2 * at)..][..4 * S::LANES];
+                s.pack_bf16(x, bytemuck::cast_slice_mut::<u8, bf16>(to));
+            }
+        }
         at += 2 * S::LANES;
     }
 }
@@ -357,6 +398,16 @@ fn quantise<S: Simd, const FAST: bool>(
         }
         #[cfg(target_arch = "x86_64")]
         Engine::Vnni256(_) => s.pack_bytes(integers, 128, &mut to[form.place(row, at)..]),
+        #[cfg(target_arch = "aarch64")]
+        Engine::Dot(_) | Engine::ByteBlocks(_) => {
+            let mut steps = [0; 4 * MAX_LANES];
+            let steps = &mut steps[..4 * S::LANES];
+            s.pack_bytes(integers, 0, steps);
+            match form.engine {
+                Engine::Dot(_) => form.scatter::<{ Dot::STEP }>(row, at, steps, to),
+                _ => form.scatter::<{ Blocks::<i8>::STEP }>(row, at, steps, to),
+            }
+        }
         _ => s.pack_bytes(integers, 0, &mut to[form.place(row, at)..]),
     }
 }

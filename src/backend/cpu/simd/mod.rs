@@ -19,6 +19,10 @@ use super::{Numeric, math};
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+pub(super) mod blocks;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod pairs;
 mod portable;
@@ -29,6 +33,11 @@ pub(super) mod vnni256;
 
 #[cfg(target_arch = "x86_64")]
 use self::{avx2::Avx2, avx512::Avx512, pairs::Pairs, tiles::Tiles, vnni256::Vnni256};
+#[cfg(target_arch = "aarch64")]
+use self::{
+    blocks::{Blocks, Dot},
+    neon::Neon,
+};
 use portable::Portable;
 
 /// An instruction set that there are kernels for.
@@ -46,12 +55,27 @@ pub enum Isa {
     Avx512Bf16,
     /// AVX-512 with VNNI, and AMX tiles for i8 and bf16 (Linux).
     Amx,
+    /// aarch64 with what each has.
+    Neon,
+    /// The same with dot products (Armv8.2) for i8.
+    NeonDot,
+    /// The same with the matrix products of Armv8.6 for i8 and bf16.
+    NeonI8mm,
 }
 
 impl Isa {
-    /// All, the best last.
-    pub const ALL: [Self; 6] =
-        [Self::Portable, Self::Avx2, Self::AvxVnni, Self::Avx512Vnni, Self::Avx512Bf16, Self::Amx];
+    /// All, those of a processor with the best last.
+    pub const ALL: [Self; 9] = [
+        Self::Portable,
+        Self::Avx2,
+        Self::AvxVnni,
+        Self::Avx512Vnni,
+        Self::Avx512Bf16,
+        Self::Amx,
+        Self::Neon,
+        Self::NeonDot,
+        Self::NeonI8mm,
+    ];
 
     /// The name, as in `TILEWRIGHT_ISA`.
     pub const fn name(self) -> &'static str {
@@ -62,6 +86,9 @@ impl Isa {
             Self::Avx512Vnni => "avx512vnni",
             Self::Avx512Bf16 => "avx512bf16",
             Self::Amx => "amx",
+            Self::Neon => "neon",
+            Self::NeonDot => "dotprod",
+            Self::NeonI8mm => "i8mm",
         }
     }
 
@@ -262,6 +289,8 @@ enum Vectors {
     Avx2(Avx2),
     #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon),
 }
 
 /// What multiplies matrices at a precision.
@@ -285,6 +314,15 @@ pub(super) enum Engine {
     /// Tiles of pairs of bf16.
     #[cfg(target_arch = "x86_64")]
     PairTiles(Tiles),
+    /// Rows that lie together by vectors of four bytes.
+    #[cfg(target_arch = "aarch64")]
+    Dot(Dot),
+    /// Two rows by two columns of eight bytes.
+    #[cfg(target_arch = "aarch64")]
+    ByteBlocks(Blocks<i8>),
+    /// Two rows by two columns of four bf16.
+    #[cfg(target_arch = "aarch64")]
+    Bf16Blocks(Blocks<bf16>),
 }
 
 impl Level {
@@ -297,8 +335,17 @@ impl Level {
             Isa::Avx512Vnni => Vectors::Avx512(Avx512::detect()?),
             Isa::Avx512Bf16 => Pairs::detect().and(Avx512::detect()).map(Vectors::Avx512)?,
             Isa::Amx => Tiles::detect().and(Avx512::detect()).map(Vectors::Avx512)?,
+            Isa::Neon | Isa::NeonDot | Isa::NeonI8mm => return None,
         };
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        let vectors = match isa {
+            Isa::Portable => Vectors::Portable(Portable),
+            Isa::Neon => Vectors::Neon(Neon::detect()?),
+            Isa::NeonDot => Dot::detect().and(Neon::detect()).map(Vectors::Neon)?,
+            Isa::NeonI8mm => Blocks::<i8>::detect().and(Neon::detect()).map(Vectors::Neon)?,
+            Isa::Avx2 | Isa::AvxVnni | Isa::Avx512Vnni | Isa::Avx512Bf16 | Isa::Amx => return None,
+        };
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let vectors = (isa == Isa::Portable).then_some(Vectors::Portable(Portable))?;
         Some(Self { isa, vectors })
     }
@@ -315,6 +362,8 @@ impl Level {
             Vectors::Avx2(simd) => simd.outline(work),
             #[cfg(target_arch = "x86_64")]
             Vectors::Avx512(simd) => simd.outline(work),
+            #[cfg(target_arch = "aarch64")]
+            Vectors::Neon(simd) => simd.outline(work),
         }
     }
 
@@ -338,6 +387,25 @@ impl Level {
                         Numeric::Bf16 => Engine::PairTiles(tiles),
                         _ => Engine::ByteTiles(tiles),
                     };
+                }
+            }
+            _ => {}
+        }
+        #[cfg(target_arch = "aarch64")]
+        match (self.isa, numeric) {
+            (Isa::NeonDot, Numeric::I8 { .. }) => {
+                if let Some(engine) = Dot::detect() {
+                    return Engine::Dot(engine);
+                }
+            }
+            (Isa::NeonI8mm, Numeric::I8 { .. }) => {
+                if let Some(engine) = Blocks::detect() {
+                    return Engine::ByteBlocks(engine);
+                }
+            }
+            (Isa::NeonI8mm, Numeric::Bf16) => {
+                if let Some(engine) = Blocks::detect() {
+                    return Engine::Bf16Blocks(engine);
                 }
             }
             _ => {}
@@ -386,6 +454,12 @@ impl Level {
                     offset: 0,
                 }
             }
+            #[cfg(target_arch = "aarch64")]
+            Engine::Dot(engine) => blocks::geometry(engine, 1),
+            #[cfg(target_arch = "aarch64")]
+            Engine::ByteBlocks(engine) => blocks::geometry(engine, 1),
+            #[cfg(target_arch = "aarch64")]
+            Engine::Bf16Blocks(engine) => blocks::geometry(engine, 2),
         }
     }
 }
