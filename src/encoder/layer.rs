@@ -2,13 +2,14 @@
 
 use super::matmul::{FeedForward, MatmulWeights, Matmuls, Scratch, SelfAttention, shared};
 use super::observe::Observer;
+use super::smooth::Smoothing;
 use super::{EncoderError, EncoderOps};
 use crate::backend::cpu::{Attention, Cpu, CpuError, LayerNorm, Numeric, SharedBytes};
 use crate::weights::{PackCache, Packed, Weights};
 
 /// What packed weights in a cache are told apart by, besides their kernel: change it whenever the
 /// order of the tensors that go into one matrix, or of what is packed, changes.
-const PACKING: &str = "v2";
+const PACKING: &str = "v3";
 
 /// Where the parts of an encoder come from, and what they are made for.
 pub(super) struct Source<'a> {
@@ -27,6 +28,15 @@ impl Source<'_> {
         Ok(Norm {
             weight: self.vector(&format!("{name}.weight"), width)?,
             bias: self.vector(&format!("{name}.bias"), width)?,
+        })
+    }
+
+    /// For i8, takes what makes channels stand out off a LayerNorm: for the weights that follow it.
+    fn smoothing(&self, norm: &mut Norm) -> Option<Smoothing> {
+        matches!(self.numeric, Numeric::I8 { .. }).then(|| {
+            let smoothing = Smoothing::of(norm);
+            smoothing.divide(norm);
+            smoothing
         })
     }
 
@@ -74,8 +84,8 @@ impl AsRef<[u8]> for PackedBytes {
 
 /// A LayerNorm.
 pub(super) struct Norm {
-    weight: Vec<f32>,
-    bias: Vec<f32>,
+    pub(super) weight: Vec<f32>,
+    pub(super) bias: Vec<f32>,
 }
 
 impl Norm {
@@ -121,13 +131,17 @@ impl<O: EncoderOps> Layer<O> {
     ) -> Result<Self, EncoderError> {
         let name = |part: &str| format!("model.encoder.layers.{index}.{part}");
         let [q, k, v] = ["q", "k", "v"].map(|which| name(&format!("self_attn.{which}_proj")));
+        let mut attention_norm = source.norm(&name("self_attn_layer_norm"), O::D_MODEL)?;
+        let mut ffn_norm = source.norm(&name("final_layer_norm"), O::D_MODEL)?;
+        let attention_smoothing = source.smoothing(&mut attention_norm);
+        let ffn_smoothing = source.smoothing(&mut ffn_norm);
         Ok(Self {
-            attention_norm: source.norm(&name("self_attn_layer_norm"), O::D_MODEL)?,
-            qkv: matmuls.load(source, &[q, k, v])?,
-            out: matmuls.load(source, &[name("self_attn.out_proj")])?,
-            ffn_norm: source.norm(&name("final_layer_norm"), O::D_MODEL)?,
-            up: matmuls.load(source, &[name("fc1")])?,
-            down: matmuls.load(source, &[name("fc2")])?,
+            attention_norm,
+            qkv: matmuls.load(source, &[q, k, v], attention_smoothing.as_ref())?,
+            out: matmuls.load(source, &[name("self_attn.out_proj")], None)?,
+            ffn_norm,
+            up: matmuls.load(source, &[name("fc1")], ffn_smoothing.as_ref())?,
+            down: matmuls.load(source, &[name("fc2")], None)?,
         })
     }
 

@@ -8,6 +8,7 @@ use tilewright_kernel::{Kernel, Precision};
 use super::EncoderError;
 use super::layer::Source;
 use super::observe::{Observer, timed};
+use super::smooth::Smoothing;
 use crate::backend::array::{self, Array};
 use crate::backend::cpu::{
     self, Attention, Cpu, LayerNorm, Numeric, Output, Scaling, SharedBytes, Workspace,
@@ -86,15 +87,23 @@ impl Matmuls {
         }
     }
 
-    /// The weights of a kernel: the projections of these names, one under the other.
+    /// The weights of a kernel: the projections of these names, one under the other, of smoothed
+    /// channels.
     pub(super) fn load<K: Kernel>(
         &mut self,
         source: &Source<'_>,
         names: &[String],
+        smoothing: Option<&Smoothing>,
     ) -> Result<MatmulWeights<K>, EncoderError> {
         let shape = K::INFO.shape;
         let what = format!("{} {}×{}", names.join(" + "), shape.k, shape.n);
-        let stacked = || source.stacked(names, shape.k, shape.n / names.len());
+        let stacked = || {
+            let (mut weights, bias) = source.stacked(names, shape.k, shape.n / names.len())?;
+            if let Some(smoothing) = smoothing {
+                smoothing.multiply(&mut weights);
+            }
+            Ok::<_, EncoderError>((weights, bias))
+        };
         match self {
             Self::Cpu(numeric) => {
                 let bytes = source.packed(&what, || {

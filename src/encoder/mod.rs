@@ -33,6 +33,7 @@ mod layer;
 mod matmul;
 mod observe;
 mod ops;
+mod smooth;
 mod stem;
 
 use tilewright_kernel::{Kernel, KernelInfo, TargetInfo};
