@@ -38,7 +38,12 @@ class Setting:
     def environment(self) -> dict[str, str]:
         threads = str(self.threads)
         names = ("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "CANDLE_NUM_THREADS")
-        return {**os.environ, **dict.fromkeys(names, threads), "HF_HUB_OFFLINE": "1"}
+        values = {**os.environ, **dict.fromkeys(names, threads), "HF_HUB_OFFLINE": "1"}
+        if not self.amx:
+            # OpenVINO looks at the processor itself, and fails if AMX is then denied to it.
+            values |= dict.fromkeys(("OV_CPU_MAX_ISA", "ONEDNN_MAX_CPU_ISA"), "AVX512_CORE_FP16")
+            values["TILEWRIGHT_ISA"] = "avx512vnni"
+        return values
 
     def out(self, name: str) -> Path:
         return self.workshop.folder / f"{name}.out"
@@ -101,13 +106,11 @@ def tilewright(precision: str) -> Peer:
     def start(setting: Setting, name: str) -> Tilewright:
         workshop = setting.workshop
         program = str(setting.tilewright or workshop.tilewright())
-        environment = setting.environment
-        if not setting.amx:
-            environment["TILEWRIGHT_ISA"] = "avx512vnni"
-        # The output has a header of NumPy's, which `output` reads.
         command = [program, "encode", "--backend", "cpu", "--precision", precision]
         model, out = f"whisper-{workshop.size.name}", setting.out(name)
-        return Tilewright(setting.masked(command), model, workshop.audio, out, environment)
+        return Tilewright(
+            setting.masked(command), model, workshop.audio, out, setting.environment
+        )
 
     return Peer(start)
 

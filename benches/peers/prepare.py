@@ -132,8 +132,8 @@ def whisper_cpp(size: Size, _audio: Path, folder: Path) -> None:
         )
         mostly_q8_0, version = 7, 2
         file.write(struct.pack("<12i", 0x67676D6C, *header, 1000 * version + mostly_q8_0))
-        # No filters, as the spectrogram is given, and no words.
-        file.write(struct.pack("<3i", 0, 0, 0))
+        # Empty filters, as the spectrogram is given, and no words.
+        file.write(struct.pack("<3i", size.bins, 0, 0))
         for name, value in model.model.state_dict().items():
             _write_ggml(file, _ggml_name(name), value.numpy())
 

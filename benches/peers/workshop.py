@@ -62,7 +62,8 @@ class Workshop:
 
     def rust(self, program: str) -> Path:
         """A program of the crate beside this file, for the very machine."""
-        return self._cargo(HERE / "rust", self.cache / "rust", {"RUSTFLAGS": "-C target-cpu=native"}) / program
+        native = {"RUSTFLAGS": "-C target-cpu=native"}
+        return self._cargo(HERE / "rust", self.cache / "rust", native) / program
 
     def gguf(self) -> Path:
         """Candle's model."""
