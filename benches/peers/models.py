@@ -36,8 +36,8 @@ SIZES = {
 
 
 def whisper(size: Size):
-    """The whole model in evaluation mode, in f32: all of the encoder, the least of a decoder that the
-    peers which cannot do without can load."""
+    """The whole model in evaluation mode, in f32: all of the encoder, and as little of a decoder as
+    the peers load that cannot do without."""
     import torch
     from transformers import WhisperConfig, WhisperForConditionalGeneration
 

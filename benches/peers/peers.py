@@ -98,7 +98,8 @@ def tract(setting: Setting, name: str) -> Process:
 def candle(setting: Setting, name: str) -> Process:
     program = setting.workshop.rust("peer-candle")
     gguf, folder = setting.workshop.gguf(), setting.workshop.folder
-    arguments = [program, "run", folder / "config.json", gguf, folder / "mel.f32", setting.out(name)]
+    config, mel = folder / "config.json", folder / "mel.f32"
+    arguments = [program, "run", config, gguf, mel, setting.out(name)]
     return setting.start(name, [*map(str, arguments)])
 
 
@@ -108,9 +109,7 @@ def tilewright(precision: str) -> Peer:
         program = str(setting.tilewright or workshop.tilewright())
         command = [program, "encode", "--backend", "cpu", "--precision", precision]
         model, out = f"whisper-{workshop.size.name}", setting.out(name)
-        return Tilewright(
-            setting.masked(command), model, workshop.audio, out, setting.environment
-        )
+        return Tilewright(setting.masked(command), model, workshop.audio, out, setting.environment)
 
     return Peer(start)
 

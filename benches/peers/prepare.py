@@ -19,7 +19,7 @@ INPUT, OUTPUT = "mel", "features"
 
 def reference(size: Size, audio: Path, folder: Path) -> None:
     """The input, the output in f32 that peers are compared with, and candle's: it does not read the
-    embedding of positions, but computes the sinusoids that it consists of in trained checkpoints."""
+    embedding of positions, but computes the sinusoids that trained checkpoints have there."""
     import torch
 
     mel = models.mel(size, audio)
@@ -119,8 +119,7 @@ def ctranslate2(size: Size, _audio: Path, folder: Path) -> None:
 
 
 def whisper_cpp(size: Size, _audio: Path, folder: Path) -> None:
-    """A model file of whisper.cpp in q8_0, with what its own converter and quantiser keep in f16 and
-    f32."""
+    """A model file of whisper.cpp in q8_0; what its own quantiser leaves in f16 and f32 is so."""
     model = models.whisper(size)
     config = model.config
     with (folder / "ggml-q8_0.bin").open("wb") as file:
@@ -211,7 +210,7 @@ class _Encoder:
                 super().__init__()
                 self.encoder = models.whisper(size).model.encoder
 
-            def forward(self, mel):
+            def forward(self, mel: torch.Tensor) -> torch.Tensor:
                 return self.encoder(mel).last_hidden_state
 
         return Encoder().eval()

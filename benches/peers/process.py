@@ -84,7 +84,7 @@ class Process:
 
 
 class Tilewright:
-    """Tilewright's program: a process each time, which says what its encoder took, loading apart."""
+    """Tilewright's program: a process each time, which says what its encoder took."""
 
     def __init__(
         self, program: list[str], model: str, audio: Path, out: Path, environment: dict[str, str]

@@ -1,4 +1,4 @@
-"""A peer that is written for Python, in a process of its own: `run.py PEER THREADS BINS FOLDER OUT`.
+"""A peer with an interface for Python: `run.py PEER THREADS BINS FOLDER OUT`.
 
 It loads what `prepare.py` made, warms up, writes its output to OUT and says what it is. Then it
 encodes as often as each line `run N` asks for and answers with the times.
