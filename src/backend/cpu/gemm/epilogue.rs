@@ -4,10 +4,17 @@ use bytemuck::Pod;
 
 #[cfg(target_arch = "x86_64")]
 use super::super::attention::tiles::{GROUP, InTiles};
+use super::super::math::gelu;
 use super::super::pack::View;
 #[cfg(target_arch = "x86_64")]
 use super::super::simd::tiles::TILE_COLUMNS;
 use super::super::simd::{MAX_LANES, Simd, panel};
+
+/// Which GELU.
+const NONE: u8 = 0;
+const EXACT: u8 = 1;
+/// Of integers, whose results have other errors by far.
+const FAST: u8 = 2;
 
 /// Sums as an engine leaves them.
 pub(super) trait Sum: Pod {
@@ -108,15 +115,15 @@ impl Epilogue<'_> {
         rows: usize,
         panel: usize,
     ) {
-        if self.gelu {
-            self.rows::<S, T, true>(s, sums, row, rows, panel);
-        } else {
-            self.rows::<S, T, false>(s, sums, row, rows, panel);
+        match (self.gelu, self.scales) {
+            (false, _) => self.rows::<S, T, NONE>(s, sums, row, rows, panel),
+            (true, None) => self.rows::<S, T, EXACT>(s, sums, row, rows, panel),
+            (true, Some(_)) => self.rows::<S, T, FAST>(s, sums, row, rows, panel),
         }
     }
 
     #[inline(always)]
-    fn rows<S: Simd, T: Sum, const GELU: bool>(
+    fn rows<S: Simd, T: Sum, const GELU: u8>(
         &mut self,
         s: S,
         sums: &[T],
@@ -183,7 +190,7 @@ struct Columns<S: Simd> {
 
 /// Both vectors of some rows of a panel.
 #[inline(always)]
-fn finish_rows<S: Simd, T: Sum, const GELU: bool, const R: usize>(
+fn finish_rows<S: Simd, T: Sum, const GELU: u8, const R: usize>(
     s: S,
     sums: &[T],
     scales: [f32; R],
@@ -200,8 +207,10 @@ fn finish_rows<S: Simd, T: Sum, const GELU: bool, const R: usize>(
             let sums = &sums[2 * S::LANES * i + at..];
             y[i] = s.fma(T::load(s, sums), scale, columns.bias[half]);
         }
-        if GELU {
-            y = s.gelu(y);
+        match GELU {
+            NONE => {}
+            EXACT => y = gelu(s, y),
+            _ => y = s.fast_gelu(y),
         }
         if narrow {
             for y in &mut y {

@@ -191,7 +191,7 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn gelu<const N: usize>(self, x: [__m512; N]) -> [__m512; N] {
+    fn fast_gelu<const N: usize>(self, x: [__m512; N]) -> [__m512; N] {
         /// The smaller magnitude, positive.
         const SMALLER: i32 = 0b10_10;
         const DOWN: i32 = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
