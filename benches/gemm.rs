@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use tilewright::backend::cpu::{
-    Cpu, CpuError, Isa, LayerNorm, Numeric, Output, Prepared, Scaling, Workspace,
+    Attention, Cpu, CpuError, Isa, LayerNorm, Numeric, Output, Prepared, Scaling, Workspace,
 };
 use tilewright::kernels::whisper_base::AUDIO_CTX;
 use tilewright::kernels::whisper_base::npu2_i8::{AttnOut, AttnQkv, FfnDown, FfnUp};
@@ -110,6 +110,17 @@ fn feed_forward<'a>(cpu: Cpu, numeric: Numeric) -> Result<Job<'a>, CpuError> {
     }))
 }
 
+/// Attention of all rows to all, whose products are those of bf16.
+fn attention<'a>(cpu: Cpu, numeric: Numeric) -> Job<'a> {
+    let (rows, d_model) = (LENGTH, AttnOut::<LENGTH>::INFO.shape.k);
+    let shape = Attention { heads: d_model / 64, d_model, rows, valid: rows, numeric };
+    let (qkv, mut out) = (noise(3 * rows * d_model), vec![0.0; rows * d_model]);
+    let mut workspace = Workspace::new();
+    Job::new("attention, softmax included", 2 * rows * rows * d_model, move || {
+        cpu.attention(&shape, &qkv, &mut out, &mut workspace)
+    })
+}
+
 /// Processor time of this thread, which is the pool's only one.
 fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
@@ -125,6 +136,9 @@ fn measure(isa: Isa, name: &str, numeric: Numeric) -> Result<(), CpuError> {
         matmul::<FfnDown<LENGTH>>(cpu, numeric, Output::Add)?,
         feed_forward(cpu, numeric)?,
     ];
+    if numeric == Numeric::Bf16 {
+        jobs.push(attention(cpu, numeric));
+    }
     let peaks = jobs.len();
     jobs.extend(peaks::of(isa, numeric));
     let rounds = if isa == Isa::Portable { 3 } else { ROUNDS };
