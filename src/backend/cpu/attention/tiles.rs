@@ -76,9 +76,9 @@ impl InTiles {
         (self.panels() | 1) * BLOCK
     }
 
-    /// Rows of a task: whole groups, four tasks for each thread if there are enough.
+    /// Rows of a task: whole groups, two tasks for each thread if there are enough.
     pub(in super::super) fn task_rows(&self) -> usize {
-        let share = self.valid.div_ceil(4 * rayon::current_num_threads());
+        let share = self.valid.div_ceil(2 * rayon::current_num_threads());
         let most = MAX_RESULTS / (4 * self.d_model) / GROUP * GROUP;
         share.next_multiple_of(GROUP).min(most.max(GROUP))
     }

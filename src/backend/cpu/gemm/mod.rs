@@ -153,7 +153,7 @@ impl Plan {
         let tile = level.geometry_of(spec.numeric).rows;
         let fits = if width > 0 { (MAX_SUMS / (4 * width)).clamp(1, BLOCK) } else { BLOCK };
         let block = (fits / tile).max(1) * tile;
-        let task = rows.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(tile);
+        let task = rows.div_ceil(2 * rayon::current_num_threads()).next_multiple_of(tile);
         let block = block.min(task);
         Self { task, tasks: rows.div_ceil(task), block, k: spec.k, sums: block * width }
     }
