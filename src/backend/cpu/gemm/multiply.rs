@@ -1,7 +1,8 @@
 //! An operand against every panel of weights, with whatever engine they were packed for.
 //!
 //! A few rows stay in the second-level cache, and a panel in the first or second, while tiles pass
-//! over them. All of K is summed in registers, so a sum leaves them once, through the epilogue.
+//! over them. Vectors sum all of K in registers, so that a sum leaves them once, through the epilogue;
+//! tiles sum a part of K at a time, as many rows as there are, while the panel's part is in the first.
 
 use bytemuck::Pod;
 use half::bf16;

@@ -4,8 +4,9 @@
 //! the tiles of its thread and releases them when it ends; [`Session::multiply`] is one product of two
 //! by two tiles over all of K, whose sums end up in memory, in the first-level cache.
 //!
-//! Nothing is gained by vector instructions between the products: a product holds one of the two ports
-//! that wide vectors go through for all of its 16 cycles.
+//! Vector instructions between the products were tried for the epilogue and for the softmax, and gained
+//! nothing (Sapphire Rapids): a product holds one of the two ports that wide vectors go through for all
+//! of its 16 cycles, so no more than 16 of them are free.
 //!
 //! # Invariants
 //! - A [`Tiles`] exists only where the processor has AMX for i8 and bf16 and AVX-512 with BF16, the

@@ -7,6 +7,7 @@
 
 use std::arch::x86_64::*;
 
+use super::super::super::math::INTEGERS;
 use super::{STEP, TILE, TILE_COLUMNS, Tiles};
 
 /// A number for each of the 32 lanes of a row of a tile's sums.
@@ -16,8 +17,6 @@ pub(in super::super::super) struct Columns(pub(in super::super::super) [f32; TIL
 
 /// 2^f − 1 − f over f, zero for f = 1: a minimax fit of the relative error of 2^f for 0 ≤ f ≤ 1, 10⁻⁴.
 const FRACTION: [f32; 3] = [-0.304_575_83, 0.226_308_36, 0.078_267_47];
-/// Added to x, |x| < 2²², it leaves no bits for a fraction.
-const INTEGERS: f32 = 12_582_912.0;
 /// Exponents of bf16 are those of f32: biased by 127, above 7 bits of fraction.
 const BIAS: f32 = 127.0;
 const ULPS: f32 = 128.0;
