@@ -10,4 +10,5 @@ pub mod decoder;
 pub mod encoder;
 pub mod features;
 pub mod kernels;
+pub mod tokenizer;
 pub mod weights;
