@@ -7,6 +7,7 @@
 pub mod audio;
 pub mod backend;
 pub mod decoder;
+pub mod decoding;
 pub mod encoder;
 pub mod features;
 pub mod kernels;
