@@ -38,12 +38,12 @@ fn special_tokens_are_where_whisper_has_them() {
 fn small() -> String {
     let alphabet = Alphabet::new();
     let spell = |byte: u8| {
-        let index = alphabet.bytes.iter().position(|b| *b == byte).unwrap();
-        let code = if index < 188 { u32::from(byte) } else { 0x100 + index as u32 - 188 };
+        let token = alphabet.token(byte);
+        let code = if token < 188 { u32::from(byte) } else { 0x100 + token - 188 };
         char::from_u32(code).unwrap()
     };
     let mut vocab: Vec<String> =
-        (0..=255u8).map(|i| spell(alphabet.bytes[i as usize]).into()).collect();
+        (0..=255u8).map(|i| spell(alphabet.byte(i.into()).unwrap()).into()).collect();
     let merges = [("Ġ", "h"), ("e", "l"), ("Ġh", "el"), ("l", "o"), ("Ġhel", "lo")];
     vocab.extend(merges.iter().map(|(a, b)| format!("{a}{b}")));
     let added: Vec<String> = ["<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|translate|>"]
