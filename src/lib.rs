@@ -12,4 +12,6 @@ pub mod encoder;
 pub mod features;
 pub mod kernels;
 pub mod tokenizer;
+pub mod transcribe;
+pub mod transcript;
 pub mod weights;
