@@ -1,5 +1,9 @@
 //! When a result is not to be trusted, and a higher temperature is tried.
 
+use miniz_oxide::deflate::core::{
+    CompressionStrategy, CompressorOxide, TDEFLFlush, compress, create_comp_flags_from_zip_params,
+};
+
 /// Limits of what is trusted; each may be switched off.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Thresholds {
@@ -58,8 +62,16 @@ impl Thresholds {
 /// The length of a text over that of the same compressed by zlib, as OpenAI's programs compute it:
 /// above about 2.4 it repeats itself.
 pub fn compression_ratio(text: &str) -> f32 {
-    let compressed = miniz_oxide::deflate::compress_to_vec_zlib(text.as_bytes(), 6);
-    text.len() as f32 / compressed.len() as f32
+    // zlib takes the shorter of both for each block; text of a window is one.
+    let lengths = [CompressionStrategy::Default, CompressionStrategy::Fixed].map(|strategy| {
+        const LEVEL: i32 = 6;
+        const WINDOW_BITS: i32 = 15;
+        let flags = create_comp_flags_from_zip_params(LEVEL, WINDOW_BITS, strategy as i32);
+        let mut compressed = vec![0; text.len() + text.len() / 8 + 256];
+        let mut compressor = CompressorOxide::new(flags);
+        compress(&mut compressor, text.as_bytes(), &mut compressed, TDEFLFlush::Finish).2
+    });
+    text.len() as f32 / lengths[0].min(lengths[1]).max(1) as f32
 }
 
 #[cfg(test)]

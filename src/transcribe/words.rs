@@ -70,6 +70,11 @@ pub(super) fn add_words(
         }
         if !words.is_empty() {
             settle(segment, &mut words, median, last_speech);
+            for time in words.iter_mut().flat_map(|word| [&mut word.start, &mut word.end]) {
+                *time = hundredths(*time);
+            }
+            segment.start = hundredths(segment.start);
+            segment.end = hundredths(segment.end);
             last_speech = segment.end;
         }
         segment.words = Some(words);

@@ -21,9 +21,11 @@ from transformers import (
     WhisperFeatureExtractor,
     WhisperForConditionalGeneration,
     WhisperTimeStampLogitsProcessor,
+    logging,
 )
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
+logging.set_verbosity_error()
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 VOCABULARY, END, START, FIRST_TIMESTAMP = 51865, 50257, 50258, 50364
 PROMPT = [START, 50259, 50359]
