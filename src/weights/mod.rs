@@ -148,7 +148,7 @@ impl Options {
     }
 
     fn weights(&self, files: Files, cache: Option<&Path>, place: Option<&Path>) -> Weights {
-        let (source, place) = (Source::Files(files), place.map(Path::to_owned));
+        let (source, place) = (Source::Files(Box::new(files)), place.map(Path::to_owned));
         Weights { source, folders: self.folders(cache), place, hash: OnceLock::new() }
     }
 
@@ -179,7 +179,7 @@ pub struct Weights {
 
 #[derive(Debug)]
 enum Source {
-    Files(Files),
+    Files(Box<Files>),
     Synthetic,
 }
 
@@ -238,7 +238,7 @@ impl Weights {
     /// until they are asked.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let files = if let Source::Files(files) = &self.source { Some(files) } else { None };
-        files.into_iter().flat_map(Files::names)
+        files.into_iter().flat_map(|files| files.names())
     }
 
     /// The shape of a tensor in the files.
