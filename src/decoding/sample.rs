@@ -66,7 +66,7 @@ mod tests {
         let logits = [0.0, 2f32.ln(), f32::NEG_INFINITY, 0.0];
         // At temperature 1/2 the second is four times as likely as each of the others.
         let mut random = Random::new(1);
-        let mut counts = [0; 4];
+        let mut counts = [0_i32; 4];
         for _ in 0..6000 {
             let choice = at_random(&cpu, &logits, 0.5, &mut random).unwrap();
             counts[choice.token as usize] += 1;
@@ -75,7 +75,7 @@ mod tests {
         }
         assert_eq!(counts[2], 0);
         for (count, expected) in [(counts[0], 1000), (counts[1], 4000), (counts[3], 1000)] {
-            assert!((count - expected as i32).abs() < 150, "{counts:?}");
+            assert!((count - expected).abs() < 150, "{counts:?}");
         }
     }
 }
