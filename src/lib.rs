@@ -6,7 +6,12 @@
 
 pub mod audio;
 pub mod backend;
+pub mod decoder;
+pub mod decoding;
 pub mod encoder;
 pub mod features;
 pub mod kernels;
+pub mod tokenizer;
+pub mod transcribe;
+pub mod transcript;
 pub mod weights;

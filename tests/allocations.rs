@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tilewright::audio::{LogMel, WINDOW_SAMPLES};
 use tilewright::backend::array::{Geometry, Operand};
 use tilewright::backend::cpu::{Cpu, Numeric, Output, Scaling};
+use tilewright::decoder::Decoder;
 use tilewright::encoder::{self, Nobody};
 use tilewright::kernels::TABLE;
-use tilewright::weights::Weights;
+use tilewright::weights::{DecoderDimensions, Weights};
 
 /// Bytes that were ever allocated.
 static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
@@ -57,6 +58,38 @@ fn the_second_window_needs_no_more_memory() {
         assert!(second < 16 << 10, "{numeric:?}: {second} bytes");
     }
     packing_for_an_array_takes_none();
+    the_memory_of_448_tokens_is_taken_once();
+}
+
+/// Part of the one test above, so that nothing else allocates meanwhile.
+fn the_memory_of_448_tokens_is_taken_once() {
+    let sizes = DecoderDimensions {
+        d_model: 64,
+        heads: 2,
+        layers: 2,
+        ffn: 256,
+        vocabulary: 51865,
+        positions: 448,
+    };
+    for numeric in [Numeric::I8 { activations: Scaling::PerRow }, Numeric::Bf16, Numeric::F32] {
+        let (cpu, weights) = (Cpu::new().unwrap(), Weights::synthetic());
+        let decoder = Decoder::load(cpu, numeric, Some(sizes), &weights, None).unwrap();
+        let mut state = decoder.state(2);
+        decoder.listen(&vec![0.1; 1500 * 64], &mut state).unwrap();
+        decoder.prompt(&[1, 2, 3], &[2], &mut state).unwrap();
+        state.reorder(&[0, 0]);
+        decoder.step(&[4, 5], &mut state).unwrap();
+        let before = ALLOCATED.load(Ordering::Relaxed);
+        let mut steps = 0;
+        while state.len() < 448 {
+            decoder.step(&[6, 7], &mut state).unwrap();
+            state.reorder(&[1, 0]);
+            steps += 1;
+        }
+        // Lists of as many elements as there are sequences, and what the thread pool needs.
+        let each = (ALLOCATED.load(Ordering::Relaxed) - before) / steps;
+        assert!(each < 4 << 10, "{numeric:?}: {each} bytes for each token");
+    }
 }
 
 /// Not a test of its own: the count is that of all threads.

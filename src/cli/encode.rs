@@ -1,7 +1,6 @@
 //! `tilewright encode`: from a sound file to Whisper's encoder output.
 
 mod compare;
-mod place;
 mod receipt;
 mod report;
 
@@ -11,15 +10,15 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use tilewright::audio::{self, AudioReader, HOP, LogMel, SAMPLE_RATE, Window, Workspace};
 use tilewright::backend::array::Spent;
-use tilewright::backend::cpu::{Cpu, Numeric, Scaling};
+use tilewright::backend::cpu::Cpu;
 use tilewright::encoder::{Nobody, Observer, Profile};
 use tilewright::features::{FeatureWriter, Format};
 use tilewright::weights::Weights;
 
 use super::error::CliError;
+use super::place::{OnNpu, PlaceArgs, Placed};
 use super::{complain, output};
 use compare::Comparison;
-use place::{OnNpu, Placed};
 use report::{Report, Shape};
 
 /// Encode a sound file: write the features that Whisper's decoder works on
@@ -37,27 +36,8 @@ pub(crate) struct EncodeArgs {
     #[arg(long, value_name = "DIR|FILE|ID")]
     weights: Option<String>,
 
-    /// How to multiply [default: i8, or the precision of --target]
-    #[arg(long, value_enum)]
-    precision: Option<PrecisionArg>,
-
-    /// What activations share a scale in i8; per-tensor is for comparison, as it loses accuracy
-    #[arg(long, value_enum, default_value_t = ScalingArg::PerRow)]
-    scales: ScalingArg,
-
-    /// What the matmuls run on, all else runs on the CPU. auto takes an NPU if there is one that
-    /// works, and says so if not; npu fails then. sim simulates one, with a C++ compiler
-    #[arg(long, value_enum, default_value_t = BackendArg::Auto)]
-    backend: BackendArg,
-
-    /// The compiled target of the array, like npu2-i8 [default: that of the NPU; for sim the first
-    /// of the precision]
-    #[arg(long, value_name = "TARGET")]
-    target: Option<String>,
-
-    /// A shorter compiled context, in positions of 20 ms; windows are as long as it
-    #[arg(long, value_name = "N")]
-    audio_ctx: Option<usize>,
+    #[command(flatten)]
+    place: PlaceArgs,
 
     /// Where to write the features [default: NAME.features.FORMAT in the current folder]
     #[arg(long, value_name = "FILE")]
@@ -120,27 +100,6 @@ JSON of --receipt:
   is the time on the array, waiting_us that until it was seen to be done; of the CPU only total_us is
   known. --repeat is not counted.";
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum PrecisionArg {
-    I8,
-    Bf16,
-    F32,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum ScalingArg {
-    PerRow,
-    PerTensor,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum BackendArg {
-    Auto,
-    Cpu,
-    Sim,
-    Npu,
-}
-
 #[derive(Clone, Copy, ValueEnum)]
 enum FormatArg {
     Safetensors,
@@ -148,37 +107,6 @@ enum FormatArg {
 }
 
 impl EncodeArgs {
-    fn scaling(&self) -> Scaling {
-        match self.scales {
-            ScalingArg::PerRow => Scaling::PerRow,
-            ScalingArg::PerTensor => Scaling::PerTensor,
-        }
-    }
-
-    /// What was asked for, or what the named target has.
-    fn precision(&self) -> PrecisionArg {
-        let named = self.target.as_deref().unwrap_or_default();
-        let of_target = if named.ends_with("bf16") { PrecisionArg::Bf16 } else { PrecisionArg::I8 };
-        self.precision.unwrap_or(of_target)
-    }
-
-    fn numeric(&self) -> Numeric {
-        match self.precision() {
-            PrecisionArg::I8 => Numeric::I8 { activations: self.scaling() },
-            PrecisionArg::Bf16 => Numeric::Bf16,
-            PrecisionArg::F32 => Numeric::F32,
-        }
-    }
-
-    fn precision_name(&self) -> &'static str {
-        match (self.precision(), self.scales) {
-            (PrecisionArg::F32, _) => "f32",
-            (PrecisionArg::Bf16, _) => "bf16",
-            (PrecisionArg::I8, ScalingArg::PerRow) => "i8",
-            (PrecisionArg::I8, ScalingArg::PerTensor) => "i8 per tensor",
-        }
-    }
-
     fn format(&self) -> Format {
         match self.format {
             FormatArg::Safetensors => Format::Safetensors,
@@ -208,7 +136,7 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<(), CliError> {
     let start = Instant::now();
     let weights = weights(args)?;
     let cpu = Cpu::new()?;
-    let placed = Placed::new(args, cpu, &weights)?;
+    let placed = Placed::new(&args.place, cpu, &weights)?;
     let load_time = start.elapsed();
 
     let mut job = Job::new(args, cpu, &weights, placed, comparison)?;
@@ -228,7 +156,7 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<(), CliError> {
         weights: args.weights.clone().unwrap_or_else(|| "synthetic".to_owned()),
         backend: placed.backend,
         isa: cpu.isa().to_string(),
-        precision: args.precision_name(),
+        precision: args.place.precision_name(),
         positions: encoder.positions(),
         shapes: encoder.kernels().map(|kernel| Shape::new(kernel, done.tensor[0])).into(),
         load_ms: milliseconds(load_time),
@@ -342,7 +270,7 @@ impl<'a> Job<'a> {
         self.done.encoded_seconds += self.placed.encoder.positions() as f64 * 0.02;
 
         if let Err(error) = self.encode_mel(first) {
-            self.placed = self.placed.fall_back(self.args, self.cpu, self.weights, error)?;
+            self.placed = self.placed.fall_back(&self.args.place, self.cpu, self.weights, error)?;
             self.encode_mel(first)?;
         }
         Ok(())

@@ -78,6 +78,20 @@ pub(crate) enum CliError {
     Sim(SimError),
     /// The NPU cannot be used.
     Npu(NpuError),
+    /// A recording could not be transcribed.
+    Transcribe(tilewright::transcribe::TranscribeError),
+    /// Standard input could not be read.
+    Stdin(io::Error),
+    /// There is nothing to transcribe in the places that are named.
+    NoRecordings { places: Vec<PathBuf> },
+    /// Several recordings, and no folder for their transcripts.
+    SeveralToStdout { count: usize },
+    /// Several formats, and no folder for them.
+    FormatsToStdout,
+    /// Two recordings whose transcripts would be the same file.
+    SameOutput { first: PathBuf, second: PathBuf },
+    /// Standard input beside other recordings.
+    StdinAmongOthers,
     /// No design could be planned, so there is nothing to write.
     NoDesign,
 }
@@ -106,6 +120,7 @@ from! {
     Design(DesignError),
     Library(LibraryError),
     Npu(NpuError),
+    Transcribe(tilewright::transcribe::TranscribeError),
 }
 
 impl From<RunError> for CliError {
@@ -190,6 +205,24 @@ impl fmt::Display for CliError {
             Self::NoF32 => write!(f, "no NPU multiplies in f32")?,
             Self::Sim(error) => write!(f, "{error}")?,
             Self::Npu(error) => write!(f, "{error}")?,
+            Self::Transcribe(error) => write!(f, "{error}")?,
+            Self::Stdin(source) => write!(f, "cannot read standard input: {source}")?,
+            Self::NoRecordings { places } => {
+                let places: Vec<_> =
+                    places.iter().map(|place| place.display().to_string()).collect();
+                write!(f, "there are no recordings in {}", places.join(", "))?;
+            }
+            Self::SeveralToStdout { count } => {
+                write!(f, "{count} recordings cannot all go to standard output")?;
+            }
+            Self::FormatsToStdout => write!(f, "several formats cannot go to standard output")?,
+            Self::SameOutput { first, second } => {
+                let (first, second) = (first.display(), second.display());
+                write!(f, "the transcripts of {first} and {second} would be the same files")?;
+            }
+            Self::StdinAmongOthers => {
+                write!(f, "standard input, `-`, is transcribed by itself or not at all")?;
+            }
             Self::NoDesign => write!(f, "no target has a design, nothing was written")?,
         }
         self.help().map_or(Ok(()), |help| write!(f, "\n  = help: {help}"))
@@ -234,7 +267,20 @@ impl CliError {
             | Self::Kernel(..)
             | Self::Contents { .. }
             | Self::NoBuffer { .. }
+            | Self::Transcribe(_)
+            | Self::Stdin(_)
+            | Self::StdinAmongOthers
             | Self::Reference { .. } => None,
+            Self::NoRecordings { .. } => Some(
+                "in folders, files that end with .wav, .flac, .mp3, .ogg or .oga are looked for"
+                    .to_owned(),
+            ),
+            Self::SeveralToStdout { .. } | Self::FormatsToStdout => {
+                Some("name a folder for the files: --out DIR".to_owned())
+            }
+            Self::SameOutput { .. } => {
+                Some("transcribe them one by one, or name the folder that both are in".to_owned())
+            }
             Self::Read { .. } => Some("name a file that you may read".to_owned()),
             Self::WhichSequence { known } | Self::NoSequence { known, .. } => {
                 let names = known.join(", --sequence ");

@@ -9,11 +9,13 @@ mod doctor;
 mod encode;
 mod error;
 mod output;
+mod place;
 mod plan;
 mod render;
 mod sim;
 mod status;
 mod table;
+mod transcribe;
 mod verify;
 
 use std::io::Write;
@@ -41,6 +43,7 @@ struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   tilewright encode samples/speech.wav
+  tilewright transcribe talk.mp3 --weights openai/whisper-base
   tilewright plan
   tilewright plan --model models/whisper-small.toml --target npu2-i8 --svg array.svg
   tilewright render --out designs
@@ -54,6 +57,7 @@ enum Command {
     Plan(plan::PlanArgs),
     Render(render::RenderArgs),
     Sim(sim::SimArgs),
+    Transcribe(transcribe::TranscribeArgs),
     Verify(verify::VerifyArgs),
 }
 
@@ -87,6 +91,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Plan(args) => plan::run(&args).map(|()| Status::Done),
         Command::Render(args) => render::run(&args).map(|()| Status::Done),
         Command::Sim(args) => sim::run(&args),
+        Command::Transcribe(args) => transcribe::run(&args),
         Command::Verify(args) => verify::run(&args),
     };
     let status = done.unwrap_or_else(|error| {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::dimensions::{self, Dimensions};
+use super::dimensions::{self, DecoderDimensions, Dimensions};
 use super::error::WeightsError;
 use super::files;
 
@@ -22,6 +22,10 @@ pub(super) struct Config {
     #[serde(default = "positions")]
     max_source_positions: usize,
     decoder_layers: Option<usize>,
+    decoder_attention_heads: Option<usize>,
+    decoder_ffn_dim: Option<usize>,
+    vocab_size: Option<usize>,
+    max_target_positions: Option<usize>,
 }
 
 fn positions() -> usize {
@@ -56,6 +60,19 @@ impl Config {
             ffn: self.encoder_ffn_dim,
             positions: self.max_source_positions,
         }
+    }
+
+    /// The sizes of the decoder, if the file says all that OpenAI's decoder of the encoder does not.
+    pub(super) fn decoder(&self) -> Option<DecoderDimensions> {
+        let usual = DecoderDimensions::of(&self.dimensions(), self.decoder_layers);
+        Some(DecoderDimensions {
+            layers: self.decoder_layers?,
+            heads: self.decoder_attention_heads.unwrap_or(usual.heads),
+            ffn: self.decoder_ffn_dim.unwrap_or(usual.ffn),
+            vocabulary: self.vocab_size.unwrap_or(usual.vocabulary),
+            positions: self.max_target_positions.unwrap_or(usual.positions),
+            ..usual
+        })
     }
 
     pub(super) fn preset(&self) -> Option<&'static str> {

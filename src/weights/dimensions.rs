@@ -82,6 +82,74 @@ pub fn encoder_tensors(dimensions: &Dimensions) -> Vec<(String, Vec<usize>)> {
     tensors
 }
 
+/// The sizes of a Whisper decoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub struct DecoderDimensions {
+    /// Width of the hidden state, the same as the encoder's.
+    pub d_model: usize,
+    /// Heads of both attentions.
+    pub heads: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Width between the two matmuls of a feed-forward network.
+    pub ffn: usize,
+    /// Tokens that there are.
+    pub vocabulary: usize,
+    /// The most tokens of a sequence: 448 for all of Whisper.
+    pub positions: usize,
+}
+
+impl DecoderDimensions {
+    /// The decoder that OpenAI trained with an encoder, as far as the encoder tells: for that of
+    /// large-v3, which has two, the one of `layers` layers if they are given.
+    pub fn of(encoder: &Dimensions, layers: Option<usize>) -> Self {
+        Self {
+            d_model: encoder.d_model,
+            heads: encoder.heads,
+            layers: layers.unwrap_or(encoder.layers),
+            ffn: encoder.ffn,
+            // large-v3 added Cantonese.
+            vocabulary: if encoder.mel_bins == 128 { 51866 } else { 51865 },
+            positions: 448,
+        }
+    }
+}
+
+/// Name and shape of every tensor of a decoder, in the order in which it uses them.
+///
+/// Names are Hugging Face's, with the prefix `model.`. The projection to logits is the token
+/// embedding. Key projections have no bias.
+pub fn decoder_tensors(dimensions: &DecoderDimensions) -> Vec<(String, Vec<usize>)> {
+    let DecoderDimensions { d_model, heads: _, layers, ffn, vocabulary, positions } = *dimensions;
+    let mut tensors = Vec::new();
+    let mut add = |name: String, shape: &[usize]| {
+        tensors.push((format!("model.decoder.{name}"), shape.to_vec()));
+    };
+    add("embed_tokens.weight".to_owned(), &[vocabulary, d_model]);
+    add("embed_positions.weight".to_owned(), &[positions, d_model]);
+    for layer in 0..layers {
+        let mut add = |part: &str, rows: usize, columns: Option<usize>| {
+            let shape: Vec<usize> = [rows].into_iter().chain(columns).collect();
+            add(format!("layers.{layer}.{part}.weight"), &shape);
+            if !part.ends_with("k_proj") {
+                add(format!("layers.{layer}.{part}.bias"), &[rows]);
+            }
+        };
+        for attention in ["self_attn", "encoder_attn"] {
+            add(&format!("{attention}_layer_norm"), d_model, None);
+            for part in ["q_proj", "k_proj", "v_proj", "out_proj"] {
+                add(&format!("{attention}.{part}"), d_model, Some(d_model));
+            }
+        }
+        add("final_layer_norm", d_model, None);
+        add("fc1", ffn, Some(d_model));
+        add("fc2", d_model, Some(ffn));
+    }
+    add("layer_norm.weight".to_owned(), &[d_model]);
+    add("layer_norm.bias".to_owned(), &[d_model]);
+    tensors
+}
+
 /// A size of Whisper that `models/` has a file for.
 struct Preset {
     name: &'static str,
@@ -135,6 +203,18 @@ pub(super) fn infer<'a>(
     let &[ffn, _] = shape("model.encoder.layers.0.fc1.weight")? else { return None };
     let layers = layers(names, "encoder.layers.");
     Some(Dimensions { mel_bins, d_model, heads: d_model / 64, layers, ffn, positions })
+}
+
+/// The sizes of the decoder that the shapes of a checkpoint tell.
+pub(super) fn infer_decoder<'a>(
+    names: impl Iterator<Item = &'a str>,
+    shape: impl Fn(&str) -> Option<&'a [usize]>,
+) -> Option<DecoderDimensions> {
+    let &[vocabulary, d_model] = shape("model.decoder.embed_tokens.weight")? else { return None };
+    let &[positions, _] = shape("model.decoder.embed_positions.weight")? else { return None };
+    let &[ffn, _] = shape("model.decoder.layers.0.fc1.weight")? else { return None };
+    let layers = layers(names, "decoder.layers.");
+    Some(DecoderDimensions { d_model, heads: d_model / 64, layers, ffn, vocabulary, positions })
 }
 
 /// How many layers the names count.

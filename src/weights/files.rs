@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::Deserialize;
 
 use super::config::Config;
-use super::dimensions::{self, Dimensions};
+use super::dimensions::{self, DecoderDimensions, Dimensions};
 use super::error::{SizeMismatch, TensorProblem, WeightsError};
 use super::hash::{self, ContentHash, Identity};
 use super::header::{self, Entry};
@@ -211,6 +211,13 @@ impl Files {
     fn infer(&self) -> Option<Dimensions> {
         let shape = |name: &str| self.find(name).map(|(_, entry)| &entry.shape[..]);
         dimensions::infer(self.names(), shape)
+    }
+
+    /// The sizes of the decoder that `config.json` says, or else the shapes.
+    pub(super) fn decoder_dimensions(&self) -> Option<DecoderDimensions> {
+        let said = self.config.as_ref().and_then(|(_, config)| config.decoder());
+        let shape = |name: &str| self.find(name).map(|(_, entry)| &entry.shape[..]);
+        said.or_else(|| dimensions::infer_decoder(self.names(), shape))
     }
 
     /// Whether the weights have the size that was compiled, as far as can be said.

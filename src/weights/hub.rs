@@ -12,6 +12,8 @@ use super::files;
 const CONFIG: &str = "config.json";
 const MODEL: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
+/// What text needs besides weights.
+const TEXT: [&str; 2] = ["tokenizer.json", "generation_config.json"];
 const ENDPOINT: &str = "https://huggingface.co";
 
 /// `owner/name`, with `@revision` behind it or not.
@@ -86,7 +88,8 @@ impl<'a> Hub<'a> {
     fn cached(&self) -> Result<Option<PathBuf>, WeightsError> {
         let Some(cache) = &self.cache else { return Ok(None) };
         let repo = Cache::new(cache.clone()).repo(self.id.repo());
-        if repo.get(CONFIG).is_none() {
+        let without_text = self.options.tokenizer && repo.get(TEXT[0]).is_none();
+        if repo.get(CONFIG).is_none() || (without_text && !self.is_offline()) {
             return Ok(None);
         }
         if let Some(model) = repo.get(MODEL) {
@@ -97,8 +100,12 @@ impl<'a> Hub<'a> {
         Ok(index.parent().filter(|_| all).map(Path::to_owned))
     }
 
+    fn is_offline(&self) -> bool {
+        self.options.offline || offline_by_variable()
+    }
+
     fn download(&self) -> Result<PathBuf, WeightsError> {
-        if self.options.offline || offline_by_variable() {
+        if self.is_offline() {
             return Err(self.error("downloads are switched off".to_owned()));
         }
         let Some(cache) = &self.cache else {
@@ -113,6 +120,9 @@ impl<'a> Hub<'a> {
             return Err(self.error(format!("it has no {CONFIG} and {MODEL}")));
         }
         let config = self.get(&repo, CONFIG)?;
+        for file in TEXT.into_iter().filter(|file| self.options.tokenizer && has(file)) {
+            self.get(&repo, file)?;
+        }
         if model {
             self.get(&repo, MODEL)?;
         } else {

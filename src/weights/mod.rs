@@ -55,7 +55,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 pub use cache::{PackCache, Packed};
-pub use dimensions::{Dimensions, encoder_tensors};
+pub use dimensions::{DecoderDimensions, Dimensions, decoder_tensors, encoder_tensors};
 pub use error::{HubError, SizeMismatch, TensorProblem, WeightsError};
 pub use hash::ContentHash;
 pub use header::Malformed;
@@ -76,6 +76,7 @@ pub struct Options {
     cache: Option<Vec<PathBuf>>,
     offline: bool,
     progress: bool,
+    tokenizer: bool,
     hub_cache: Option<PathBuf>,
     hub_endpoint: Option<String>,
 }
@@ -104,6 +105,13 @@ impl Options {
         self
     }
 
+    /// Downloads from the hub also what text needs besides weights: `tokenizer.json` and
+    /// `generation_config.json`. Default: no.
+    pub fn tokenizer(&mut self, tokenizer: bool) -> &mut Self {
+        self.tokenizer = tokenizer;
+        self
+    }
+
     /// The folder for downloads. Default: that of Hugging Face's programs: `HF_HUB_CACHE`,
     /// `HF_HOME/hub`, `~/.cache/huggingface/hub`.
     pub fn hub_cache(&mut self, folder: impl Into<PathBuf>) -> &mut Self {
@@ -121,11 +129,11 @@ impl Options {
     pub fn open(&self, spec: impl AsRef<OsStr>) -> Result<Weights, WeightsError> {
         let path = Path::new(spec.as_ref());
         match path.symlink_metadata() {
-            Ok(_) => Ok(self.weights(Files::open(path)?, beside(path))),
+            Ok(_) => Ok(self.weights(Files::open(path)?, beside(path), beside(path))),
             Err(error) if is_absent(&error) => match path.to_str().and_then(HubId::parse) {
                 Some(id) => {
                     let folder = hub::folder(&id, self)?;
-                    Ok(self.weights(Files::open(&folder)?, None))
+                    Ok(self.weights(Files::open(&folder)?, None, Some(&folder)))
                 }
                 None => Err(WeightsError::NotFound(path.to_owned())),
             },
@@ -135,12 +143,13 @@ impl Options {
 
     /// Seeded weights for any model, see [`Weights::synthetic`].
     pub fn synthetic(&self) -> Weights {
-        Weights { source: Source::Synthetic, folders: self.folders(None), hash: OnceLock::new() }
+        let folders = self.folders(None);
+        Weights { source: Source::Synthetic, folders, place: None, hash: OnceLock::new() }
     }
 
-    fn weights(&self, files: Files, beside: Option<&Path>) -> Weights {
-        let source = Source::Files(files);
-        Weights { source, folders: self.folders(beside), hash: OnceLock::new() }
+    fn weights(&self, files: Files, cache: Option<&Path>, place: Option<&Path>) -> Weights {
+        let (source, place) = (Source::Files(Box::new(files)), place.map(Path::to_owned));
+        Weights { source, folders: self.folders(cache), place, hash: OnceLock::new() }
     }
 
     fn folders(&self, beside: Option<&Path>) -> Vec<PathBuf> {
@@ -163,12 +172,14 @@ fn beside(path: &Path) -> Option<&Path> {
 pub struct Weights {
     source: Source,
     folders: Vec<PathBuf>,
+    /// The folder of the files.
+    place: Option<PathBuf>,
     hash: OnceLock<ContentHash>,
 }
 
 #[derive(Debug)]
 enum Source {
-    Files(Files),
+    Files(Box<Files>),
     Synthetic,
 }
 
@@ -180,7 +191,7 @@ impl Weights {
 
     /// The weights in a buffer with the bytes of a safetensors file. Errors call it `label`.
     pub fn from_bytes(label: &str, bytes: Vec<u8>) -> Result<Self, WeightsError> {
-        Ok(Options::new().weights(Files::from_bytes(label, bytes)?, None))
+        Ok(Options::new().weights(Files::from_bytes(label, bytes)?, None, None))
     }
 
     /// Seeded weights, the same everywhere: each value follows from the tensor's name and the
@@ -203,11 +214,31 @@ impl Weights {
         }
     }
 
+    /// The sizes of the decoder that `config.json` says, or else the shapes of the tensors.
+    pub fn decoder_dimensions(&self) -> Option<DecoderDimensions> {
+        match &self.source {
+            Source::Files(files) => files.decoder_dimensions(),
+            Source::Synthetic => None,
+        }
+    }
+
+    /// Another file of the checkpoint, such as `tokenizer.json`, whole, and its path; nothing where
+    /// there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is of an absurd size.
+    pub fn neighbour(&self, name: &str) -> Result<Option<(PathBuf, Vec<u8>)>, WeightsError> {
+        /// The largest, `tokenizer.json`, has 4 MB.
+        const LIMIT: u64 = 64 << 20;
+        let Some(path) = self.place.as_ref().map(|place| place.join(name)) else { return Ok(None) };
+        Ok(files::read(&path, LIMIT)?.map(|bytes| (path, bytes)))
+    }
+
     /// The names of all tensors, sorted, as they are in the files. Synthetic weights have none
     /// until they are asked.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let files = if let Source::Files(files) = &self.source { Some(files) } else { None };
-        files.into_iter().flat_map(Files::names)
+        files.into_iter().flat_map(|files| files.names())
     }
 
     /// The shape of a tensor in the files.
@@ -225,13 +256,15 @@ impl Weights {
     pub fn check(&self, compiled: &Dimensions) -> Result<(), WeightsError> {
         let Source::Files(files) = &self.source else { return Ok(()) };
         files.check_size(compiled)?;
-        let tensors = encoder_tensors(compiled);
-        let problems: Vec<_> =
-            tensors.iter().filter_map(|(name, shape)| files.get(name, shape).err()).collect();
-        if problems.is_empty() {
-            return Ok(());
+        check_tensors(files, encoder_tensors(compiled))
+    }
+
+    /// Whether all decoder tensors of a size are there, as [`Weights::check`] does for the encoder.
+    pub fn check_decoder(&self, dimensions: &DecoderDimensions) -> Result<(), WeightsError> {
+        match &self.source {
+            Source::Files(files) => check_tensors(files, decoder_tensors(dimensions)),
+            Source::Synthetic => Ok(()),
         }
-        Err(WeightsError::Tensors { weights: files.label.clone(), problems })
     }
 
     /// A tensor, which must have this shape, and elements that are numbers.
@@ -280,6 +313,15 @@ impl fmt::Display for Weights {
             Source::Synthetic => write!(f, "synthetic weights"),
         }
     }
+}
+
+fn check_tensors(files: &Files, tensors: Vec<(String, Vec<usize>)>) -> Result<(), WeightsError> {
+    let problems: Vec<_> =
+        tensors.iter().filter_map(|(name, shape)| files.get(name, shape).err()).collect();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(WeightsError::Tensors { weights: files.label.clone(), problems })
 }
 
 fn from_file<'a>(

@@ -9,6 +9,7 @@ mod plan;
 mod render;
 mod sim;
 mod svg;
+mod transcribe;
 mod verify;
 
 use std::path::{Path, PathBuf};

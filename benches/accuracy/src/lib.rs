@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use safetensors::SafeTensors;
 use tilewright::audio::{self, LogMel};
 use tilewright::backend::cpu::{Cpu, Numeric, Scaling};
+use tilewright::decoder::Decoder;
 use tilewright::encoder::{Distance, Encode, Encoder, EncoderOps, Nobody};
-use tilewright::weights::Weights;
+use tilewright::weights::{DecoderDimensions, Weights};
 use tilewright_kernel::TargetInfo;
 
 /// The dispatch table of all sizes.
@@ -104,6 +105,68 @@ pub fn measure(
         return Err("the reference has another width".into());
     }
     Ok(Measured { distance: Distance::new(&ours, &rows), time: times[times.len() / 2] })
+}
+
+/// A decoder at one precision, on features in f32.
+#[derive(Debug, Clone)]
+pub struct MeasuredDecoder {
+    /// Distance of the first logits to the reference.
+    pub distance: Distance,
+    /// The prompt and what follows when the likeliest token is taken each time.
+    pub greedy: Vec<u32>,
+    /// The same of the reference.
+    pub reference: Vec<u32>,
+    /// Shortest time of a token after the first.
+    pub time: Duration,
+}
+
+/// Decodes the goldens' sample with synthetic weights as the reference of a size did: the likeliest
+/// token each time, nothing suppressed.
+///
+/// # Errors
+/// When the reference cannot be read, or the encoder or decoder fails.
+pub fn measure_decoder(
+    goldens: &Path,
+    size: &str,
+    numeric: Numeric,
+) -> Result<MeasuredDecoder, Error> {
+    let bytes = std::fs::read(goldens.join(format!("{size}.safetensors")))?;
+    let reference = SafeTensors::deserialize(&bytes)?;
+    let ids = reference.tensor("decoder.greedy_ids")?;
+    let ids: Vec<u32> = ids.data().chunks_exact(8).map(|id| i64_of(id) as u32).collect();
+    let first = reference.tensor("decoder.first_logits")?;
+    let first: Vec<f32> = first.data().chunks_exact(4).map(f32_of).collect();
+
+    let mut encoder = load(size, Numeric::F32)?;
+    let mut reader = audio::open(goldens.join("speech.wav"))?;
+    let window = reader.next_window()?.ok_or("the sample is empty")?;
+    let mel = LogMel::new(encoder.dimensions().mel_bins)?.compute(&window.samples);
+    let features = encoder.encode(&mel, &mut Nobody)?.to_vec();
+
+    let layers = (size == "large-v3-turbo").then_some(4);
+    let dimensions = DecoderDimensions::of(&encoder.dimensions(), layers);
+    let weights = Weights::synthetic();
+    let decoder = Decoder::load(Cpu::new()?, numeric, Some(dimensions), &weights, None)?;
+    let mut state = decoder.state(1);
+    decoder.listen(&features, &mut state)?;
+    let prompt = &ids[..4];
+    let mut greedy = prompt.to_vec();
+    let mut logits = decoder.prompt(prompt, &[prompt.len() - 1], &mut state)?;
+    let distance = Distance::new(logits, &first);
+    let mut times = Vec::new();
+    loop {
+        let best = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+        let token = best.map(|(token, _)| token as u32).ok_or("there are no logits")?;
+        greedy.push(token);
+        if greedy.len() == ids.len() {
+            break;
+        }
+        let start = Instant::now();
+        logits = decoder.step(&[token], &mut state)?;
+        times.push(start.elapsed());
+    }
+    let time = times.into_iter().min().unwrap_or_default();
+    Ok(MeasuredDecoder { distance, greedy, reference: ids, time })
 }
 
 fn f32_of(bytes: &[u8]) -> f32 {

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use accuracy::{NUMERICS, goldens, measure};
+use accuracy::{NUMERICS, goldens, measure, measure_decoder};
 use tilewright::backend::cpu::Numeric;
 
 /// The least cosine and the largest absolute error at each precision.
@@ -31,6 +31,40 @@ fn holds(size: &str, bounds: &Bounds) {
         assert!(distance.cosine >= cosine, "{size} {name}: {distance:?}");
         assert!(distance.max_abs <= max_abs, "{size} {name}: {distance:?}");
     }
+}
+
+/// First logits within 10⁻³ in f32 and 2 % otherwise, and the same tokens when the likeliest is taken
+/// each time.
+fn decodes(size: &str) {
+    let goldens = goldens();
+    if !goldens.is_dir() {
+        skip(format_args!("there are no goldens at {}; set TILEWRIGHT_GOLDENS", goldens.display()));
+        return;
+    }
+    for (name, numeric) in NUMERICS.into_iter().take(3) {
+        let measured = measure_decoder(&goldens, size, numeric).unwrap();
+        let distance = measured.distance;
+        match numeric {
+            Numeric::F32 => assert!(distance.max_abs < 1e-3, "{size} {name}: {distance:?}"),
+            _ => assert!(distance.relative < 2e-2, "{size} {name}: {distance:?}"),
+        }
+        assert_eq!(measured.greedy, measured.reference, "{size} {name}");
+    }
+}
+
+#[test]
+fn the_decoder_of_nano() {
+    decodes("nano");
+}
+
+#[test]
+fn the_decoder_of_tiny() {
+    decodes("tiny");
+}
+
+#[test]
+fn the_decoder_of_base() {
+    decodes("base");
 }
 
 #[test]

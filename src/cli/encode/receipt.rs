@@ -9,9 +9,9 @@ use tilewright::encoder::{Encode, Profile};
 use tilewright_kernel::KernelInfo;
 
 use super::Done;
-use super::place::Placed;
 use crate::cli::error::CliError;
 use crate::cli::output;
+use crate::cli::place::{OnNpu, Placed};
 
 /// The JSON object; its keys stay what they are.
 #[derive(Serialize)]
@@ -55,7 +55,7 @@ pub(super) fn write(
     path: &Path,
     placed: &Placed,
     array: &'static str,
-    used: Option<&super::place::OnNpu>,
+    used: Option<&OnNpu>,
     done: &Done,
 ) -> Result<(), CliError> {
     let streams = |kernels: [&'static KernelInfo; 4]| {

@@ -1,7 +1,8 @@
 //! Where an encoder's matmuls run: the CPU, a simulated NPU, or an NPU.
 
+use clap::{Args, ValueEnum};
 use tilewright::backend::array::{Array, ArrayError};
-use tilewright::backend::cpu::Cpu;
+use tilewright::backend::cpu::{Cpu, Numeric, Scaling};
 use tilewright::backend::npu::{self, Description, Npu, NpuError};
 use tilewright::backend::sim::Sim;
 use tilewright::encoder::{self, Encode, EncoderError, Matmuls};
@@ -9,29 +10,108 @@ use tilewright::kernels::TABLE;
 use tilewright::weights::Weights;
 use tilewright_kernel::{Device, Precision, TargetInfo};
 
-use super::{BackendArg, EncodeArgs, PrecisionArg};
-use crate::cli::complain;
-use crate::cli::error::CliError;
+use super::complain;
+use super::error::CliError;
+
+/// How and on what an encoder multiplies.
+#[derive(Args)]
+pub(crate) struct PlaceArgs {
+    /// How to multiply [default: i8, or the precision of --target]
+    #[arg(long, value_enum)]
+    precision: Option<PrecisionArg>,
+
+    /// What activations share a scale in i8; per-tensor is for comparison, as it loses accuracy
+    #[arg(long, value_enum, default_value_t = ScalingArg::PerRow)]
+    scales: ScalingArg,
+
+    /// What the matmuls run on, all else runs on the CPU. auto takes an NPU if there is one that
+    /// works, and says so if not; npu fails then. sim simulates one, with a C++ compiler
+    #[arg(long, value_enum, default_value_t = BackendArg::Auto)]
+    backend: BackendArg,
+
+    /// The compiled target of the array, like npu2-i8 [default: that of the NPU; for sim the first
+    /// of the precision]
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
+
+    /// A shorter compiled context, in positions of 20 ms; windows are as long as it
+    #[arg(long, value_name = "N")]
+    pub(crate) audio_ctx: Option<usize>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PrecisionArg {
+    I8,
+    Bf16,
+    F32,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum ScalingArg {
+    PerRow,
+    PerTensor,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BackendArg {
+    Auto,
+    Cpu,
+    Sim,
+    Npu,
+}
+
+impl PlaceArgs {
+    fn scaling(&self) -> Scaling {
+        match self.scales {
+            ScalingArg::PerRow => Scaling::PerRow,
+            ScalingArg::PerTensor => Scaling::PerTensor,
+        }
+    }
+
+    /// What was asked for, or what the named target has.
+    fn precision(&self) -> PrecisionArg {
+        let named = self.target.as_deref().unwrap_or_default();
+        let of_target = if named.ends_with("bf16") { PrecisionArg::Bf16 } else { PrecisionArg::I8 };
+        self.precision.unwrap_or(of_target)
+    }
+
+    pub(crate) fn numeric(&self) -> Numeric {
+        match self.precision() {
+            PrecisionArg::I8 => Numeric::I8 { activations: self.scaling() },
+            PrecisionArg::Bf16 => Numeric::Bf16,
+            PrecisionArg::F32 => Numeric::F32,
+        }
+    }
+
+    pub(crate) fn precision_name(&self) -> &'static str {
+        match (self.precision(), self.scales) {
+            (PrecisionArg::F32, _) => "f32",
+            (PrecisionArg::Bf16, _) => "bf16",
+            (PrecisionArg::I8, ScalingArg::PerRow) => "i8",
+            (PrecisionArg::I8, ScalingArg::PerTensor) => "i8 per tensor",
+        }
+    }
+}
 
 /// An encoder and what it runs on.
-pub(super) struct Placed {
-    pub(super) encoder: Box<dyn Encode>,
-    pub(super) target: &'static TargetInfo,
+pub(crate) struct Placed {
+    pub(crate) encoder: Box<dyn Encode>,
+    pub(crate) target: &'static TargetInfo,
     /// The backend's name.
-    pub(super) backend: &'static str,
+    pub(crate) backend: &'static str,
     /// The NPU, if it runs on one.
-    pub(super) npu: Option<OnNpu>,
+    pub(crate) npu: Option<OnNpu>,
 }
 
 /// The NPU that an encoder runs on.
-pub(super) struct OnNpu {
-    pub(super) device: Description,
-    pub(super) xclbin_hash: &'static str,
+pub(crate) struct OnNpu {
+    pub(crate) device: Description,
+    pub(crate) xclbin_hash: &'static str,
 }
 
 impl Placed {
     /// Loads the encoder where it was asked for; for `auto`, on an NPU if there is one that works.
-    pub(super) fn new(args: &EncodeArgs, cpu: Cpu, weights: &Weights) -> Result<Self, CliError> {
+    pub(crate) fn new(args: &PlaceArgs, cpu: Cpu, weights: &Weights) -> Result<Self, CliError> {
         if args.target.is_some() && matches!(args.backend, BackendArg::Auto | BackendArg::Cpu) {
             return Err(CliError::TargetOfNoArray);
         }
@@ -52,7 +132,7 @@ impl Placed {
 
     /// Loads the encoder for the CPU, and says why.
     fn instead(
-        args: &EncodeArgs,
+        args: &PlaceArgs,
         cpu: Cpu,
         weights: &Weights,
         why: &CliError,
@@ -64,9 +144,9 @@ impl Placed {
     }
 
     /// For an encoder that failed: one for the CPU, if the NPU was not asked for and is the reason.
-    pub(super) fn fall_back(
+    pub(crate) fn fall_back(
         &self,
-        args: &EncodeArgs,
+        args: &PlaceArgs,
         cpu: Cpu,
         weights: &Weights,
         error: CliError,
@@ -77,20 +157,20 @@ impl Placed {
         Err(error)
     }
 
-    fn on_cpu(args: &EncodeArgs, cpu: Cpu, weights: &Weights) -> Result<Self, CliError> {
+    fn on_cpu(args: &PlaceArgs, cpu: Cpu, weights: &Weights) -> Result<Self, CliError> {
         let target = target(weights, args, None)?;
         let encoder = load(args, target, cpu, args.numeric(), weights)?;
         Ok(Self { encoder, target, backend: "cpu", npu: None })
     }
 
-    fn on_simulator(args: &EncodeArgs, cpu: Cpu, weights: &Weights) -> Result<Self, CliError> {
+    fn on_simulator(args: &PlaceArgs, cpu: Cpu, weights: &Weights) -> Result<Self, CliError> {
         let target = target(weights, args, None)?;
         let array = Array::new(Box::new(Sim::new(target)?), cpu);
         let encoder = load(args, target, cpu, Matmuls::Array(array, args.scaling()), weights)?;
         Ok(Self { encoder, target, backend: "sim", npu: None })
     }
 
-    fn on_npu(args: &EncodeArgs, cpu: Cpu, weights: &Weights) -> Result<Self, CliError> {
+    fn on_npu(args: &PlaceArgs, cpu: Cpu, weights: &Weights) -> Result<Self, CliError> {
         // Where nothing was compiled there is no need to look for a device.
         let first = target(weights, args, None)?;
         if TABLE.targets.iter().all(|target| target.xclbin.is_none()) {
@@ -127,7 +207,7 @@ fn of_npu(error: &CliError) -> Option<&NpuError> {
 /// are those of the weights; of those that fit none, the first, whose error then names the sizes.
 fn target(
     weights: &Weights,
-    args: &EncodeArgs,
+    args: &PlaceArgs,
     device: Option<Device>,
 ) -> Result<&'static TargetInfo, CliError> {
     let precision = match args.precision() {
@@ -159,13 +239,13 @@ fn target(
     })
 }
 
-fn length(args: &EncodeArgs, target: &TargetInfo) -> Option<usize> {
+fn length(args: &PlaceArgs, target: &TargetInfo) -> Option<usize> {
     let lengths = TABLE.of(target.model, target.device, target.precision);
     args.audio_ctx.or_else(|| lengths.filter_map(|kernel| kernel.length).max())
 }
 
 fn load(
-    args: &EncodeArgs,
+    args: &PlaceArgs,
     target: &'static TargetInfo,
     cpu: Cpu,
     matmuls: impl Into<Matmuls>,

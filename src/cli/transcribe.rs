@@ -1,0 +1,470 @@
+//! `tilewright transcribe`: from sound to text.
+
+mod inputs;
+mod progress;
+mod record;
+
+use std::io::{Cursor, IsTerminal, Read};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use clap::{Args, ValueEnum};
+use tilewright::audio::{self, AudioReader};
+use tilewright::backend::cpu::Cpu;
+use tilewright::decoding::fallback::Thresholds;
+use tilewright::decoding::{Options, TaskKind};
+use tilewright::tokenizer::language_code;
+use tilewright::transcribe::{Event, RawSamples, Samples, Settings, Transcriber};
+use tilewright::transcript::{Format, Transcript};
+use tilewright::weights::Weights;
+
+use super::error::CliError;
+use super::place::{PlaceArgs, Placed};
+use super::status::Status;
+use super::{complain, output};
+use inputs::{Input, Shard};
+use progress::Progress;
+use record::Record;
+
+/// Transcribe recordings, or translate them to English
+///
+/// Without --weights it runs on synthetic weights: the work and its speed are real, the text means
+/// nothing.
+#[derive(Args)]
+#[command(after_help = EXAMPLE)]
+pub(crate) struct TranscribeArgs {
+    /// Recordings (WAV, FLAC, MP3, Ogg Vorbis), folders of them, or - for standard input: a recording,
+    /// or signed 16-bit little-endian samples at 16 kHz, transcribed as they come
+    #[arg(required = true)]
+    audio: Vec<PathBuf>,
+
+    /// Trained weights: a folder or file in Hugging Face's layout, or a hub id like
+    /// openai/whisper-base
+    #[arg(long, value_name = "DIR|FILE|ID")]
+    weights: Option<String>,
+
+    #[command(flatten)]
+    place: PlaceArgs,
+
+    /// The language, by its code or English name [default: what the first window is in]
+    #[arg(long, value_name = "LANGUAGE", value_parser = language)]
+    language: Option<String>,
+
+    /// What to write: what is said, or what it means in English
+    #[arg(long, value_enum, default_value_t = TaskArg::Transcribe)]
+    task: TaskArg,
+
+    /// The formats to write, between commas
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "txt")]
+    format: Vec<FormatArg>,
+
+    /// A folder for the transcripts, NAME.FORMAT [default: standard output]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+
+    /// Recordings to transcribe at the same time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: u16,
+
+    /// Only one of N equal parts of the recordings, the Ith: for job arrays
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+
+    /// Transcribe also what has been transcribed and has not changed
+    #[arg(long)]
+    again: bool,
+
+    /// Skip silence, by its energy
+    #[arg(long)]
+    vad: bool,
+
+    /// Find out when each word was said
+    #[arg(long)]
+    word_timestamps: bool,
+
+    /// Decode without timestamps: windows are then cut every 30 seconds
+    #[arg(long, conflicts_with = "word_timestamps")]
+    no_timestamps: bool,
+
+    /// Beams to search; 1 takes the likeliest token each time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    beam_size: u16,
+
+    /// Wait for so many times as many finished beams
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    patience: f32,
+
+    /// Sequences to draw at temperatures above 0, of which the best is taken
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=64))]
+    best_of: u16,
+
+    /// Rank sequences by their log-probability over their length to this power
+    #[arg(long, value_name = "POWER", default_value_t = 1.0, allow_negative_numbers = true)]
+    length_penalty: f32,
+
+    /// The first temperature
+    #[arg(long, value_name = "T", default_value_t = 0.0)]
+    temperature: f32,
+
+    /// What is added, up to 1, while a window cannot be trusted; 0 never tries again
+    #[arg(long, value_name = "T", default_value_t = 0.2)]
+    temperature_increment: f32,
+
+    /// Text that compresses better than this is not trusted
+    #[arg(long, value_name = "RATIO", default_value_t = 2.4)]
+    compression_ratio_threshold: f32,
+
+    /// Text of a lower mean log-probability is not trusted
+    #[arg(long, value_name = "LN", default_value_t = -1.0, allow_negative_numbers = true)]
+    logprob_threshold: f32,
+
+    /// Text that is not trusted is silence above this probability of no speech
+    #[arg(long, value_name = "P", default_value_t = 0.6)]
+    no_speech_threshold: f32,
+
+    /// Text before the first window: names, or a style
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
+
+    /// Do not use what was said before as the prompt of what follows
+    #[arg(long)]
+    no_context: bool,
+
+    /// The most tokens of a window
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<usize>,
+
+    /// Seed of what is drawn
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+}
+
+const EXAMPLE: &str = "\
+Examples:
+  tilewright transcribe talk.mp3 --weights openai/whisper-base
+  tilewright transcribe talk.mp3 --weights openai/whisper-base --format srt > talk.srt
+  tilewright transcribe recordings/ --weights DIR --format txt,json --out texts --jobs 2
+  tilewright transcribe corpus/ --weights DIR --out texts --shard $TASK/$TASKS
+  ffmpeg -v error -i URL -f s16le -ar 16000 -ac 1 - | tilewright transcribe - --weights DIR
+
+JSON, the fields of OpenAI's verbose_json:
+  { task, language, duration, text, segments: [{ id, seek, start, end, text, tokens, temperature,
+    avg_logprob, compression_ratio, no_speech_prob }], words: [{ word, start, end }] }
+  words are there with --word-timestamps. seek is in frames of 10 ms, all other times in seconds.
+
+With --out, what has been transcribed is skipped as long as the recording, the weights and all options
+are the same; .tilewright-done in the folder remembers. One failure does not stop the rest: the status
+is 1 if anything failed.";
+
+#[derive(Clone, Copy, ValueEnum)]
+enum TaskArg {
+    Transcribe,
+    Translate,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FormatArg {
+    Txt,
+    Srt,
+    Vtt,
+    Json,
+    Tsv,
+}
+
+fn language(name: &str) -> Result<String, String> {
+    let code = language_code(name).map(str::to_owned);
+    code.ok_or_else(|| "Whisper knows no such language".to_owned())
+}
+
+impl TranscribeArgs {
+    fn formats(&self) -> Vec<Format> {
+        let mut formats: Vec<Format> = Vec::new();
+        for format in &self.format {
+            let format = match format {
+                FormatArg::Txt => Format::Text,
+                FormatArg::Srt => Format::Srt,
+                FormatArg::Vtt => Format::Vtt,
+                FormatArg::Json => Format::Json,
+                FormatArg::Tsv => Format::Tsv,
+            };
+            if !formats.contains(&format) {
+                formats.push(format);
+            }
+        }
+        formats
+    }
+
+    fn settings(&self) -> Settings {
+        let mut temperatures = vec![self.temperature];
+        if self.temperature_increment > 0.0 {
+            let steps = (1.0 - self.temperature) / self.temperature_increment + 1e-3;
+            let step = |i| self.temperature + f32::from(i) * self.temperature_increment;
+            temperatures.extend((1..=steps.clamp(0.0, 100.0) as u8).map(step));
+        }
+        Settings {
+            decoding: Options {
+                task: match self.task {
+                    TaskArg::Transcribe => TaskKind::Transcribe,
+                    TaskArg::Translate => TaskKind::Translate,
+                },
+                timestamps: !self.no_timestamps,
+                temperatures,
+                beams: self.beam_size.into(),
+                patience: self.patience,
+                best_of: self.best_of.into(),
+                length_penalty: self.length_penalty,
+                thresholds: Thresholds {
+                    compression_ratio: Some(self.compression_ratio_threshold),
+                    log_probability: Some(self.logprob_threshold),
+                    no_speech: Some(self.no_speech_threshold),
+                },
+                max_tokens: self.max_tokens,
+                seed: self.seed,
+                ..Options::default()
+            },
+            language: self.language.clone(),
+            condition_on_previous: !self.no_context,
+            initial_prompt: self.prompt.clone(),
+            words: self.word_timestamps,
+            skip_silence: self.vad,
+        }
+    }
+
+    fn is_stdin(&self) -> bool {
+        self.audio.iter().any(|path| path.as_os_str() == "-")
+    }
+}
+
+/// Finds the recordings, transcribes them, and says which failed.
+pub(crate) fn run(args: &TranscribeArgs) -> Result<Status, CliError> {
+    if args.is_stdin() && args.audio.len() > 1 {
+        return Err(CliError::StdinAmongOthers);
+    }
+    let inputs = inputs::find(args)?;
+    if args.out.is_none() && inputs.len() > 1 {
+        return Err(CliError::SeveralToStdout { count: inputs.len() });
+    }
+    if args.out.is_none() && args.formats().len() > 1 {
+        return Err(CliError::FormatsToStdout);
+    }
+    // What is wrong with the only recording is said before the weights are loaded.
+    let only = match &inputs[..] {
+        [input] if !args.is_stdin() => Some(audio::open(&input.path)?),
+        _ => None,
+    };
+    let weights = weights(args)?;
+    let work = Work::new(args, &weights, &inputs)?;
+    if args.is_stdin() || inputs.len() == 1 {
+        if let Some(input) = inputs.first() {
+            work.one(input, only)?;
+        }
+        return Ok(Status::Done);
+    }
+    let failed = work.all();
+    Ok(if failed? == 0 { Status::Done } else { Status::Failed })
+}
+
+fn weights(args: &TranscribeArgs) -> Result<Weights, CliError> {
+    match &args.weights {
+        Some(spec) => {
+            let mut options = tilewright::weights::Options::new();
+            Ok(options.progress(true).tokenizer(true).open(spec)?)
+        }
+        None => {
+            complain("no --weights: synthetic weights, so the text means nothing");
+            Ok(Weights::synthetic())
+        }
+    }
+}
+
+/// What all jobs share.
+struct Work<'a> {
+    args: &'a TranscribeArgs,
+    weights: &'a Weights,
+    inputs: &'a [Input],
+    formats: Vec<Format>,
+    settings: Settings,
+    /// All that a transcript depends on besides the recording.
+    key: String,
+    cpu: Cpu,
+}
+
+impl<'a> Work<'a> {
+    fn new(
+        args: &'a TranscribeArgs,
+        weights: &'a Weights,
+        inputs: &'a [Input],
+    ) -> Result<Self, CliError> {
+        let (formats, settings, cpu) = (args.formats(), args.settings(), Cpu::new()?);
+        let key = format!(
+            "{}\n{formats:?}\n{settings:?}\n{}\n{}\n{:?}",
+            env!("CARGO_PKG_VERSION"),
+            args.place.precision_name(),
+            weights.content_hash()?,
+            args.place.audio_ctx,
+        );
+        Ok(Self { args, weights, inputs, formats, settings, key, cpu })
+    }
+
+    fn transcriber(&self) -> Result<Transcriber, CliError> {
+        let placed = Placed::new(&self.args.place, self.cpu, self.weights)?;
+        let cache = self.weights.pack_cache()?;
+        let numeric = self.args.place.numeric();
+        let encoder = placed.encoder;
+        Ok(Transcriber::new(encoder, self.cpu, numeric, self.weights, Some(&cache))?)
+    }
+
+    fn record(&self, input: &Input) -> Option<Record> {
+        let out = self.args.out.as_deref().filter(|_| !self.args.is_stdin())?;
+        Record::of(out, input, &self.formats, &self.key)
+    }
+
+    fn is_done(&self, input: &Input) -> bool {
+        !self.args.again && self.record(input).is_some_and(|record| record.is_done())
+    }
+
+    /// The only recording.
+    fn one(&self, input: &Input, reader: Option<AudioReader>) -> Result<(), CliError> {
+        if self.is_done(input) {
+            complain(&format!("{}: done before", input.path.display()));
+            return Ok(());
+        }
+        let mut transcriber = self.transcriber()?;
+        match reader {
+            Some(mut reader) => {
+                let seconds = reader.announced_seconds();
+                self.transcribe(&mut transcriber, input, &mut reader, seconds, true)
+            }
+            None => {
+                let mut samples = standard_input()?;
+                self.transcribe(&mut transcriber, input, samples.as_mut(), None, true)
+            }
+        }
+    }
+
+    /// All recordings, some at the same time; returns how many failed.
+    fn all(&self) -> Result<usize, CliError> {
+        let left: Vec<&Input> = self.inputs.iter().filter(|input| !self.is_done(input)).collect();
+        let (all, skipped) = (self.inputs.len(), self.inputs.len() - left.len());
+        if skipped > 0 {
+            complain(&format!("{skipped} of {all} were done before"));
+        }
+        let jobs = usize::from(self.args.jobs).min(left.len());
+        let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let threads = (rayon::current_num_threads() / jobs.max(1)).max(1);
+        let job = || -> Result<(), CliError> {
+            let mut transcriber = self.transcriber()?;
+            while let Some(input) = left.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if let Err(error) = self.file(&mut transcriber, input, jobs == 1) {
+                    failed.fetch_add(1, Ordering::Relaxed);
+                    complain(&format!("{}: {error}", input.path.display()));
+                }
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let start = |_| {
+                scope.spawn(|| {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+                    match pool {
+                        Ok(pool) => pool.install(job),
+                        // Where no more threads are to be had, all share those that there are.
+                        Err(_) => job(),
+                    }
+                })
+            };
+            let running: Vec<_> = (0..jobs).map(start).collect();
+            // A job that panicked has been said to have.
+            running.into_iter().filter_map(|job| job.join().ok()).collect::<Result<(), _>>()
+        })?;
+        let done = next.load(Ordering::Relaxed).min(left.len());
+        let lost = left.len() - done;
+        Ok(failed.load(Ordering::Relaxed) + lost)
+    }
+
+    fn file(
+        &self,
+        transcriber: &mut Transcriber,
+        input: &Input,
+        alone: bool,
+    ) -> Result<(), CliError> {
+        let mut reader = audio::open(&input.path)?;
+        let seconds = reader.announced_seconds();
+        self.transcribe(transcriber, input, &mut reader, seconds, alone)
+    }
+
+    fn transcribe(
+        &self,
+        transcriber: &mut Transcriber,
+        input: &Input,
+        samples: &mut dyn Samples,
+        seconds: Option<f64>,
+        alone: bool,
+    ) -> Result<(), CliError> {
+        // Taken before: a recording that changes meanwhile is transcribed again.
+        let record = self.record(input);
+        let progress = Progress::new(seconds, !alone || !std::io::stderr().is_terminal());
+        // Lines go out as they come; other formats are of the whole.
+        let live = self.args.out.is_none() && self.formats == [Format::Text];
+        let mut printed = Ok(());
+        let transcript =
+            transcriber.transcribe(samples, &self.settings, &mut |event| match event {
+                Event::Language(code, probability) => {
+                    tracing::debug!(
+                        "the language is {code}, with a probability of {probability:.2}"
+                    );
+                }
+                Event::Position(seconds) => progress.position(seconds),
+                Event::Segment(segment) => {
+                    progress.text(&segment.text);
+                    if live && printed.is_ok() {
+                        let line = segment.text.trim().to_owned() + "\n";
+                        printed = progress.suspend(|| output::print(&line));
+                    }
+                }
+            })?;
+        printed?;
+        let took = progress.finish();
+        self.write(input, &transcript, live)?;
+        if let Some(record) = record {
+            record.done();
+        }
+        if self.args.out.is_some() {
+            let (seconds, took) = (transcript.duration, took.as_secs_f64());
+            let speed = seconds / took.max(1e-9);
+            let path = input.path.display();
+            complain(&format!("{path}: {seconds:.1} s in {took:.1} s, {speed:.1} × real time"));
+        }
+        Ok(())
+    }
+
+    fn write(&self, input: &Input, transcript: &Transcript, live: bool) -> Result<(), CliError> {
+        let Some(out) = &self.args.out else {
+            let format = self.formats.first().copied().unwrap_or(Format::Text);
+            return if live { Ok(()) } else { output::print(&transcript.render(format)) };
+        };
+        for format in &self.formats {
+            let path = record::output(out, input, *format);
+            if let Some(folder) = path.parent() {
+                let failed = |source| CliError::Write { path: folder.to_owned(), source };
+                std::fs::create_dir_all(folder).map_err(failed)?;
+            }
+            output::write(&path, &transcript.render(*format))?;
+        }
+        Ok(())
+    }
+}
+
+/// Standard input: a recording, which is read whole, or samples, which are used as they come.
+fn standard_input() -> Result<Box<dyn Samples>, CliError> {
+    const RECORDINGS: [&[u8]; 5] = [b"RIFF", b"RF64", b"fLaC", b"OggS", b"ID3"];
+    let mut stdin = std::io::stdin().lock();
+    let mut first = Vec::new();
+    stdin.by_ref().take(4).read_to_end(&mut first).map_err(CliError::Stdin)?;
+    let is_mp3 = matches!(first[..], [0xFF, second, ..] if second & 0xE6 == 0xE2);
+    if is_mp3 || RECORDINGS.iter().any(|magic| first.starts_with(magic)) {
+        stdin.read_to_end(&mut first).map_err(CliError::Stdin)?;
+        return Ok(Box::new(audio::from_bytes("standard input", first)?));
+    }
+    Ok(Box::new(RawSamples::new(Cursor::new(first).chain(std::io::stdin()))))
+}

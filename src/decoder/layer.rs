@@ -1,0 +1,115 @@
+//! One layer: self-attention, attention to the window, a feed-forward network.
+
+use super::DecoderError;
+use super::load::{Norm, Source};
+use super::state::{Buffers, Rows, State};
+use crate::backend::cpu::{Cpu, Linear, Then};
+use crate::weights::DecoderDimensions;
+
+/// The weights of a layer.
+#[derive(Debug)]
+pub(super) struct Layer {
+    self_norm: Norm,
+    qkv: Linear,
+    self_out: Linear,
+    window_norm: Norm,
+    query: Linear,
+    /// Of the window: made once for all tokens.
+    key: Linear,
+    value: Linear,
+    window_out: Linear,
+    ffn_norm: Norm,
+    up: Linear,
+    down: Linear,
+}
+
+impl Layer {
+    pub(super) fn load(
+        source: &Source<'_>,
+        dimensions: &DecoderDimensions,
+        index: usize,
+    ) -> Result<Self, DecoderError> {
+        let DecoderDimensions { d_model: d, ffn, .. } = *dimensions;
+        let name = |part: &str| format!("model.decoder.layers.{index}.{part}");
+        let square = |part: &str| source.projection(&[name(part)], [d, d]);
+        let qkv = ["q", "k", "v"].map(|which| name(&format!("self_attn.{which}_proj")));
+        Ok(Self {
+            self_norm: source.norm(&name("self_attn_layer_norm"), d)?,
+            qkv: source.projection(&qkv, [d, d])?,
+            self_out: square("self_attn.out_proj")?,
+            window_norm: source.norm(&name("encoder_attn_layer_norm"), d)?,
+            query: square("encoder_attn.q_proj")?,
+            // Of as many rows as the window has positions.
+            key: square("encoder_attn.k_proj")?.coarse(),
+            value: square("encoder_attn.v_proj")?.coarse(),
+            window_out: square("encoder_attn.out_proj")?,
+            ffn_norm: source.norm(&name("final_layer_norm"), d)?,
+            up: source.projection(&[name("fc1")], [ffn, d])?,
+            down: source.projection(&[name("fc2")], [d, ffn])?,
+        })
+    }
+
+    /// Keys and values of a window's features, positions × width.
+    pub(super) fn listen(
+        &self,
+        cpu: &Cpu,
+        index: usize,
+        features: &[f32],
+        [keys, values]: &mut [Vec<f32>; 2],
+        state: &mut State,
+    ) -> Result<(), DecoderError> {
+        let workspace = &mut state.buffers.linear;
+        cpu.linear(&self.key, features, Then::Store, keys, workspace)?;
+        cpu.linear(&self.value, features, Then::Store, values, workspace)?;
+        Ok(cpu.remember(keys, values, &mut state.window[index])?)
+    }
+
+    /// Runs the layer on the hidden values of some tokens, in place.
+    pub(super) fn run(
+        &self,
+        cpu: &Cpu,
+        index: usize,
+        rows: Rows,
+        state: &mut State,
+    ) -> Result<(), DecoderError> {
+        let Buffers { hidden, normed, qkv, linear, .. } = &mut state.buffers;
+        self.self_norm.run(cpu, hidden, normed)?;
+        cpu.linear(&self.qkv, normed, Then::Store, qkv, linear)?;
+        state.keep(index, rows);
+        self.attend(cpu, index, rows, state)?;
+        let Buffers { hidden, normed, query, attended, between, linear, recall, .. } =
+            &mut state.buffers;
+        cpu.linear(&self.self_out, attended, Then::Add, hidden, linear)?;
+
+        self.window_norm.run(cpu, hidden, normed)?;
+        cpu.linear(&self.query, normed, Then::Store, query, linear)?;
+        let probe = &mut state.probes[index];
+        let probe = (!probe.heads.is_empty()).then_some(probe);
+        cpu.recall(&state.window[index], query, attended, probe, recall)?;
+        cpu.linear(&self.window_out, attended, Then::Add, hidden, linear)?;
+
+        self.ffn_norm.run(cpu, hidden, normed)?;
+        cpu.linear(&self.up, normed, Then::Gelu, between, linear)?;
+        Ok(cpu.linear(&self.down, between, Then::Add, hidden, linear)?)
+    }
+
+    /// Attention to the tokens so far.
+    fn attend(
+        &self,
+        cpu: &Cpu,
+        index: usize,
+        rows: Rows,
+        state: &mut State,
+    ) -> Result<(), DecoderError> {
+        let width = state.dimensions.d_model;
+        let Buffers { qkv, query, .. } = &mut state.buffers;
+        for (query, row) in query.chunks_exact_mut(width).zip(qkv.chunks_exact(3 * width)) {
+            query.copy_from_slice(&row[..width]);
+        }
+        let mut attended = std::mem::take(&mut state.buffers.attended);
+        let (past, seen) = state.past(index, rows);
+        let done = cpu.attend(past, &seen, &state.buffers.query, &mut attended);
+        state.buffers.attended = attended;
+        Ok(done?)
+    }
+}

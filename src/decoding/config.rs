@@ -1,0 +1,39 @@
+//! `generation_config.json`: what a checkpoint says about decoding.
+
+use serde::Deserialize;
+
+use super::DecodingError;
+use crate::weights::{Weights, WeightsError};
+
+/// The fields that matter here; each may be absent.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct GenerationConfig {
+    /// Tokens that are never chosen.
+    pub suppress_tokens: Option<Vec<i64>>,
+    /// Tokens that are not chosen first.
+    pub begin_suppress_tokens: Option<Vec<i64>>,
+    /// The latest first timestamp, in positions.
+    pub max_initial_timestamp_index: Option<u32>,
+    /// Layers and heads whose attention follows the words in time.
+    pub alignment_heads: Option<Vec<(usize, usize)>>,
+    /// Whether it knows other languages than English.
+    pub is_multilingual: Option<bool>,
+}
+
+impl GenerationConfig {
+    /// That of a checkpoint; all absent where there is no file.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is malformed.
+    pub fn of(weights: &Weights) -> Result<Self, DecodingError> {
+        let name = "generation_config.json";
+        let failed = |path: String, reason: String| DecodingError::Config { path, reason };
+        let file = weights
+            .neighbour(name)
+            .map_err(|error: WeightsError| failed(name.to_owned(), error.to_string()))?;
+        let Some((path, json)) = file else { return Ok(Self::default()) };
+        let parsed = serde_json::from_slice(&json);
+        parsed.map_err(|error| failed(path.display().to_string(), error.to_string()))
+    }
+}

@@ -1,0 +1,62 @@
+//! Tokens gathered to words.
+
+use super::Tokenizer;
+
+/// A word: its tokens and their text, with the space before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    /// The text.
+    pub text: String,
+    /// The tokens.
+    pub tokens: Vec<u32>,
+}
+
+/// Languages that put no spaces between words.
+const WITHOUT_SPACES: [&str; 6] = ["zh", "ja", "th", "lo", "my", "yue"];
+
+const PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
+
+/// Splits tokens into words: at spaces and punctuation or, in languages that do without spaces,
+/// wherever characters end. As OpenAI's `split_to_word_tokens` does. Special tokens are words of their
+/// own without text.
+pub fn split_words(tokenizer: &Tokenizer, tokens: &[u32], language: &str) -> Vec<Word> {
+    let characters = split_characters(tokenizer, tokens);
+    if WITHOUT_SPACES.contains(&language) {
+        return characters;
+    }
+    let mut words: Vec<Word> = Vec::new();
+    for part in characters {
+        let special = part.tokens.first().is_some_and(|id| *id >= tokenizer.special().end);
+        // As there: one mark, or several that happen to stand in this order.
+        let punctuation = PUNCTUATION.contains(part.text.trim());
+        match words.last_mut() {
+            Some(word) if !special && !part.text.starts_with(' ') && !punctuation => {
+                word.text.push_str(&part.text);
+                word.tokens.extend(part.tokens);
+            }
+            _ => words.push(part),
+        }
+    }
+    words
+}
+
+/// Gathers tokens until their bytes end with a character.
+fn split_characters(tokenizer: &Tokenizer, tokens: &[u32]) -> Vec<Word> {
+    let mut words = Vec::new();
+    let (mut pending, mut bytes) = (Vec::new(), Vec::new());
+    for (i, token) in tokens.iter().enumerate() {
+        pending.push(*token);
+        bytes.extend_from_slice(tokenizer.bytes(*token));
+        // A character may still be completed only if nothing else is wrong.
+        let incomplete = match std::str::from_utf8(&bytes) {
+            Ok(_) => false,
+            Err(error) => error.error_len().is_none(),
+        };
+        if !incomplete || i + 1 == tokens.len() {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            words.push(Word { text, tokens: std::mem::take(&mut pending) });
+            bytes.clear();
+        }
+    }
+    words
+}

@@ -1,0 +1,227 @@
+//! When each token was said: attention to the window, followed through time.
+//!
+//! As OpenAI's `timing.py`: the attention of the alignment heads, cut to the positions that have sound,
+//! is normalised over the tokens, smoothed in time by a median, averaged over the heads, and the
+//! cheapest monotonic path through it found by dynamic time warping.
+
+use crate::decoder::{Decoder, DecoderError, State};
+
+/// Positions that the median looks at.
+const MEDIAN: usize = 7;
+
+/// Tokens of a window with the times that they begin at.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Aligned {
+    /// Positions of 20 ms: where each token of text begins, and where the last ends.
+    pub(super) starts: Vec<usize>,
+    /// The probability of each token of text.
+    pub(super) probabilities: Vec<f32>,
+}
+
+/// What is aligned.
+pub(super) struct Request<'a> {
+    /// Tokens before the text; the last is `<|notimestamps|>`.
+    pub(super) instructions: &'a [u32],
+    pub(super) text: &'a [u32],
+    /// `<|endoftext|>`.
+    pub(super) end: u32,
+    /// Layers and heads that follow the words.
+    pub(super) heads: &'a [(usize, usize)],
+    /// Positions of the window that have sound.
+    pub(super) positions: usize,
+}
+
+/// The heads of the upper half of the layers: what is looked at where a checkpoint says nothing.
+pub(super) fn usual_heads(decoder: &Decoder) -> Vec<(usize, usize)> {
+    let sizes = decoder.dimensions();
+    let layers = sizes.layers / 2..sizes.layers;
+    layers.flat_map(|layer| (0..sizes.heads).map(move |head| (layer, head))).collect()
+}
+
+/// Aligns the text of the window that `state` has.
+pub(super) fn align(
+    decoder: &Decoder,
+    request: &Request<'_>,
+    state: &mut State,
+) -> Result<Aligned, DecoderError> {
+    let Request { instructions, text, end, heads, positions } = *request;
+    let mut tokens = instructions.to_vec();
+    tokens.extend(text);
+    tokens.push(end);
+    // The row of `<|notimestamps|>` predicts the first token of the text.
+    let first = instructions.len() - 1;
+    let wanted: Vec<usize> = (first..first + text.len()).collect();
+    state.rewind(0);
+    state.watch(heads);
+    let done = decoder.prompt(&tokens, &wanted, state).map(|logits| {
+        let vocabulary = decoder.dimensions().vocabulary;
+        let cpu = decoder.cpu();
+        let rows = text.iter().zip(logits.chunks_exact(vocabulary));
+        let probability = |(token, row): (&u32, &[f32])| {
+            // Of all text, without what is special.
+            let row = &row[..(end as usize).min(row.len())];
+            (row[*token as usize] - cpu.log_sum_exp(row)).exp()
+        };
+        rows.map(probability).collect()
+    });
+    let matrix = average(state, tokens.len(), positions);
+    state.watch(&[]);
+    let probabilities = done?;
+    let rows = first..first + text.len() + 1;
+    let costs: Vec<f64> =
+        rows.flat_map(|row| matrix[row * positions..][..positions].iter().map(|x| -x)).collect();
+    let path = warp(&costs, text.len() + 1, positions);
+    let mut starts = vec![0; text.len() + 1];
+    // Backwards, so that the first position of a token stays.
+    for (token, position) in path.into_iter().rev() {
+        starts[token] = position;
+    }
+    Ok(Aligned { starts, probabilities })
+}
+
+/// The watched heads' attention, tokens × positions, normalised, smoothed and averaged.
+fn average(state: &State, tokens: usize, positions: usize) -> Vec<f64> {
+    let mut sum = vec![0.0; tokens * positions];
+    let mut count = 0;
+    for (_, probe) in state.attention() {
+        let all = probe.probabilities.len() / (probe.heads.len() * tokens).max(1);
+        if all < positions {
+            continue;
+        }
+        for head in probe.probabilities.chunks_exact(tokens * all) {
+            let mut weights: Vec<f64> =
+                head.chunks_exact(all).flat_map(|row| cut(row, positions)).collect();
+            normalise(&mut weights, positions);
+            for (sum, row) in sum.chunks_exact_mut(positions).zip(weights.chunks_exact(positions)) {
+                sum.iter_mut().zip(median(row)).for_each(|(sum, x)| *sum += x);
+            }
+            count += 1;
+        }
+    }
+    sum.iter_mut().for_each(|x| *x /= f64::from(count.max(1)));
+    sum
+}
+
+/// The first positions of a row, whose sum is 1 again.
+fn cut(row: &[f32], positions: usize) -> impl Iterator<Item = f64> {
+    let row = &row[..positions];
+    let sum: f64 = row.iter().map(|x| f64::from(*x)).sum();
+    row.iter().map(move |x| f64::from(*x) / sum.max(f64::MIN_POSITIVE))
+}
+
+/// Mean 0 and variance 1 of each position over all tokens.
+fn normalise(weights: &mut [f64], positions: usize) {
+    let tokens = weights.len() / positions.max(1);
+    for position in 0..positions {
+        let column = || weights[position..].iter().step_by(positions);
+        let mean = column().sum::<f64>() / tokens as f64;
+        let variance = column().map(|x| (x - mean).powi(2)).sum::<f64>() / tokens as f64;
+        let deviation = variance.sqrt().max(f64::MIN_POSITIVE);
+        for x in weights[position..].iter_mut().step_by(positions) {
+            *x = (*x - mean) / deviation;
+        }
+    }
+}
+
+/// The median around each place, the ends reflected. Rows too short to be reflected stay.
+fn median(row: &[f64]) -> Vec<f64> {
+    let half = MEDIAN / 2;
+    if row.len() <= half {
+        return row.to_vec();
+    }
+    let last = row.len() as isize - 1;
+    let reflected = |at: isize| {
+        let at = at.abs();
+        row[(if at > last { 2 * last - at } else { at }) as usize]
+    };
+    let around = |at: usize| {
+        let mut window: [f64; MEDIAN] =
+            std::array::from_fn(|i| reflected(at as isize + i as isize - half as isize));
+        window.sort_by(f64::total_cmp);
+        window[half]
+    };
+    (0..row.len()).map(around).collect()
+}
+
+/// The cheapest path through rows × columns from one corner to the other, that goes on by a row, a
+/// column or both.
+fn warp(costs: &[f64], rows: usize, columns: usize) -> Vec<(usize, usize)> {
+    let width = columns + 1;
+    let mut sums = vec![f32::INFINITY; (rows + 1) * width];
+    let mut moves = vec![Move::Column; (rows + 1) * width];
+    sums[0] = 0.0;
+    for row in 1..=rows {
+        for column in 1..=columns {
+            let at = row * width + column;
+            let [both, by_row, by_column] = [at - width - 1, at - width, at - 1].map(|i| sums[i]);
+            let (least, from) = if both < by_row && both < by_column {
+                (both, Move::Both)
+            } else if by_row < both && by_row < by_column {
+                (by_row, Move::Row)
+            } else {
+                (by_column, Move::Column)
+            };
+            sums[at] = (costs[(row - 1) * columns + column - 1] + f64::from(least)) as f32;
+            moves[at] = from;
+        }
+    }
+    let (mut row, mut column) = (rows, columns);
+    let mut path = Vec::new();
+    while row > 0 && column > 0 {
+        path.push((row - 1, column - 1));
+        match moves[row * width + column] {
+            Move::Both => (row, column) = (row - 1, column - 1),
+            Move::Row => row -= 1,
+            Move::Column => column -= 1,
+        }
+    }
+    path.reverse();
+    path
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Move {
+    Both,
+    Row,
+    Column,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_follows_the_valley() {
+        #[rustfmt::skip]
+        let costs = [
+            0.0, 0.0, 9.0, 9.0, 9.0,
+            9.0, 9.0, 0.0, 9.0, 9.0,
+            9.0, 9.0, 9.0, 0.0, 0.0,
+        ];
+        assert_eq!(warp(&costs, 3, 5), [(0, 0), (0, 1), (1, 2), (2, 3), (2, 4)]);
+        assert_eq!(warp(&[1.0], 1, 1), [(0, 0)]);
+        // More rows than columns: some share a position.
+        assert_eq!(warp(&[0.0, 0.0, 0.0], 3, 1), [(0, 0), (1, 0), (2, 0)]);
+    }
+
+    #[test]
+    fn medians_reflect_at_the_ends() {
+        let row = [5.0, 1.0, 9.0, 2.0, 8.0, 3.0];
+        // Around the first: 2 9 1 5 1 9 2; around the last: 2 8 3 8 2 9 and 2 again.
+        let filtered = median(&row);
+        assert_eq!(filtered[0], 2.0);
+        // Around the fourth all but the last but one twice: 5 1 9 2 8 3 8.
+        assert_eq!(filtered[3], 5.0);
+        assert_eq!(median(&[1.0, 2.0, 3.0]), [1.0, 2.0, 3.0]);
+    }
+
+    #[test]
+    fn every_position_has_mean_0_and_variance_1() {
+        let mut weights = vec![1.0, 4.0, 3.0, 4.0, 5.0, 4.0];
+        normalise(&mut weights, 2);
+        let root = 1.5f64.sqrt();
+        for (x, expected) in weights.iter().zip([-root, 0.0, 0.0, 0.0, root, 0.0]) {
+            assert!((x - expected).abs() < 1e-12, "{weights:?}");
+        }
+    }
+}

@@ -1,0 +1,374 @@
+//! From sound to text: windows, one behind the other, each beginning where the last one's speech ends.
+//!
+//! As OpenAI's `transcribe`: a window of 30 seconds is encoded and decoded, its tokens are cut into
+//! segments at their timestamps, and the next window begins at the last of these. What was said
+//! before is the prompt of what follows, unless it came at a high temperature.
+//!
+//! A difference: a window's spectrogram is scaled by the loudest sound in the window, not in the whole
+//! recording, as that is not known while it is read.
+//!
+//! ```no_run
+//! use tilewright::audio;
+//! use tilewright::backend::cpu::{Cpu, Numeric};
+//! use tilewright::encoder;
+//! use tilewright::kernels::TABLE;
+//! use tilewright::transcribe::{Event, Settings, Transcriber};
+//! use tilewright::transcript::Format;
+//! use tilewright::weights::Weights;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let weights = Weights::open("openai/whisper-base")?;
+//! let (cpu, numeric) = (Cpu::new()?, Numeric::F32);
+//! let encoder = encoder::load(TABLE.targets[0], Some(1500), cpu, numeric, &weights, None)?;
+//! let mut transcriber = Transcriber::new(encoder, cpu, numeric, &weights, None)?;
+//! let mut talk = audio::open("talk.flac")?;
+//! let transcript = transcriber.transcribe(&mut talk, &Settings::default(), &mut |event| {
+//!     if let Event::Segment(segment) = event {
+//!         println!("{:.2} {}", segment.start, segment.text);
+//!     }
+//! })?;
+//! print!("{}", transcript.render(Format::Srt));
+//! # Ok(())
+//! # }
+//! ```
+
+mod align;
+mod segments;
+mod silence;
+mod sound;
+mod words;
+
+use crate::audio::{AudioError, HOP, LogMel, SAMPLE_RATE, UnsupportedBins, Workspace};
+use crate::backend::cpu::{Cpu, Numeric};
+use crate::decoder::{Decoder, DecoderError, State};
+use crate::decoding::{Decoded, DecodingError, GenerationConfig, Options, Task, TaskKind, Window};
+use crate::encoder::{Encode, EncoderError, Nobody};
+use crate::tokenizer::{Tokenizer, TokenizerError};
+use crate::transcript::{Segment, Transcript};
+use crate::weights::{DecoderDimensions, PackCache, Weights};
+use align::Request;
+use segments::Cuts;
+use sound::Sound;
+pub use sound::{RawSamples, Samples};
+
+/// Seconds of a frame of the spectrogram.
+const FRAME: f64 = HOP as f64 / SAMPLE_RATE as f64;
+/// Above this temperature text is no prompt of what follows.
+const TOO_HOT: f32 = 0.5;
+
+/// Why a recording could not be transcribed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TranscribeError {
+    /// The recording is damaged.
+    #[error(transparent)]
+    Audio(#[from] AudioError),
+    /// The encoder refused.
+    #[error(transparent)]
+    Encoder(#[from] EncoderError),
+    /// A window could not be decoded.
+    #[error(transparent)]
+    Decoding(#[from] DecodingError),
+    /// There is no spectrogram of so many bins.
+    #[error(transparent)]
+    Bins(#[from] UnsupportedBins),
+}
+
+impl From<DecoderError> for TranscribeError {
+    fn from(error: DecoderError) -> Self {
+        Self::Decoding(error.into())
+    }
+}
+
+impl From<TokenizerError> for TranscribeError {
+    fn from(error: TokenizerError) -> Self {
+        Self::Decoding(error.into())
+    }
+}
+
+/// How to transcribe.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// How windows are decoded.
+    pub decoding: Options,
+    /// Code of the language; that of the first window's speech unless given.
+    pub language: Option<String>,
+    /// Whether what was said before is the prompt of what follows.
+    pub condition_on_previous: bool,
+    /// Text before the first window: names, or a style.
+    pub initial_prompt: Option<String>,
+    /// Whether it is found out when each word was said.
+    pub words: bool,
+    /// Whether silence is skipped: by its energy, see the source of `silence`.
+    pub skip_silence: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            decoding: Options::default(),
+            language: None,
+            condition_on_previous: true,
+            initial_prompt: None,
+            words: false,
+            skip_silence: false,
+        }
+    }
+}
+
+/// What happens while a recording is transcribed.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The language, and how likely it is.
+    Language(&'static str, f32),
+    /// A segment is done.
+    Segment(&'a Segment),
+    /// So many seconds of the recording are done.
+    Position(f64),
+}
+
+/// A checkpoint that transcribes.
+pub struct Transcriber {
+    encoder: Box<dyn Encode>,
+    decoder: Decoder,
+    tokenizer: Tokenizer,
+    config: GenerationConfig,
+    log_mel: LogMel,
+    workspace: Workspace,
+    mel: Vec<f32>,
+}
+
+impl Transcriber {
+    /// With an encoder that is loaded, and the decoder and tokenizer of the same weights. Of synthetic
+    /// weights the decoder is the one that goes with the encoder.
+    ///
+    /// # Errors
+    /// All that is wrong with the weights.
+    pub fn new(
+        encoder: Box<dyn Encode>,
+        cpu: Cpu,
+        numeric: Numeric,
+        weights: &Weights,
+        cache: Option<&PackCache>,
+    ) -> Result<Self, TranscribeError> {
+        let sizes = encoder.dimensions();
+        let synthetic = weights.is_synthetic().then(|| DecoderDimensions::of(&sizes, None));
+        let decoder = Decoder::load(cpu, numeric, synthetic, weights, cache)?;
+        let tokenizer = Tokenizer::of(weights, decoder.dimensions().vocabulary)?;
+        let config = GenerationConfig::of(weights)?;
+        let log_mel = LogMel::new(sizes.mel_bins)?;
+        let (workspace, mel) = (Workspace::default(), Vec::new());
+        Ok(Self { encoder, decoder, tokenizer, config, log_mel, workspace, mel })
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The sizes of the decoder.
+    pub fn decoder(&self) -> DecoderDimensions {
+        self.decoder.dimensions()
+    }
+
+    /// Transcribes a recording, and tells what happens.
+    ///
+    /// # Errors
+    /// When the recording is damaged, settings make no sense or something fails.
+    pub fn transcribe(
+        &mut self,
+        samples: &mut dyn Samples,
+        settings: &Settings,
+        on: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Transcript, TranscribeError> {
+        let Self { encoder, decoder, tokenizer, config, log_mel, workspace, mel } = self;
+        let task = Task::new(decoder, tokenizer, config, settings.decoding.clone())?;
+        let mut said = Said::default();
+        if let Some(prompt) = &settings.initial_prompt {
+            said.tokens = tokenizer.encode(&format!(" {}", prompt.trim()))?;
+        }
+        let heads = match &config.alignment_heads {
+            Some(heads) => heads.clone(),
+            None => align::usual_heads(decoder),
+        };
+        let mut run = Run {
+            state: task.state(),
+            task,
+            decoder,
+            tokenizer,
+            settings,
+            heads,
+            language: settings.language.clone(),
+            said,
+            segments: Vec::new(),
+            last_speech: 0.0,
+        };
+        let mut sound = Sound::new(samples);
+        let window = 2 * encoder.positions();
+        let (mut seek, mut background) = (0u64, None);
+        loop {
+            let mut samples = sound.at(seek * HOP as u64, window * HOP)?;
+            // Less than a frame is no sound.
+            if samples.len() < HOP {
+                break;
+            }
+            if settings.skip_silence {
+                let speech = silence::first_speech(samples, &mut background);
+                let silent = speech.as_ref().map_or(samples.len(), |speech| speech.start);
+                if silent >= HOP {
+                    seek += silent.div_ceil(HOP) as u64;
+                    on(Event::Position(seek as f64 * FRAME));
+                    continue;
+                }
+                samples = &samples[..speech.map_or(0, |speech| speech.end)];
+            }
+            let frames = (samples.len() / HOP).clamp(1, window);
+            log_mel.compute_into(&samples[..frames * HOP], workspace, mel);
+            let features = encoder.encode(mel, &mut Nobody)?;
+            decoder.listen(features, &mut run.state)?;
+            seek += run.window(seek, frames, on)?.clamp(1, frames as u64);
+            on(Event::Position(seek as f64 * FRAME));
+        }
+        Ok(Transcript {
+            task: match settings.decoding.task {
+                TaskKind::Transcribe => "transcribe",
+                TaskKind::Translate => "translate",
+            },
+            language: run.language.unwrap_or_else(|| "en".to_owned()),
+            duration: sound.length() as f64 / f64::from(SAMPLE_RATE),
+            segments: run.segments,
+        })
+    }
+}
+
+/// What was said so far, as tokens.
+#[derive(Debug, Default)]
+struct Said {
+    tokens: Vec<u32>,
+    /// What is before is no prompt any more.
+    from: usize,
+}
+
+/// A recording on its way.
+struct Run<'a> {
+    task: Task<'a>,
+    decoder: &'a Decoder,
+    tokenizer: &'a Tokenizer,
+    settings: &'a Settings,
+    heads: Vec<(usize, usize)>,
+    state: State,
+    language: Option<String>,
+    said: Said,
+    segments: Vec<Segment>,
+    last_speech: f64,
+}
+
+impl Run<'_> {
+    /// Decodes the window that the state has, of so many frames, and returns how many frames further
+    /// the next one begins.
+    fn window(
+        &mut self,
+        seek: u64,
+        frames: usize,
+        on: &mut dyn FnMut(Event<'_>),
+    ) -> Result<u64, TranscribeError> {
+        let language = self.language(on)?;
+        let previous = &self.said.tokens[self.said.from..];
+        let window = Window { language: &language, previous };
+        let decoded = self.task.decode(window, &mut self.state)?;
+        if self.settings.decoding.thresholds.leaves_out(&decoded.quality) {
+            return Ok(frames as u64);
+        }
+        let special = self.tokenizer.special();
+        let positions = frames.div_ceil(2);
+        let Cuts { cuts, advance, complete } =
+            segments::cut(&decoded.tokens, special, positions as u32);
+        let mut advance = 2 * u64::from(advance);
+        let mut segments: Vec<Segment> =
+            cuts.into_iter().map(|cut| self.segment(cut, seek, &decoded)).collect();
+        if self.settings.words {
+            self.words(&mut segments, &language, seek, positions)?;
+            let end = segments.iter().rev().find_map(|s| s.words.as_ref()?.last()).map(|w| w.end);
+            if let Some(end) = end {
+                self.last_speech = end;
+                let frame = (end / FRAME).round() as u64;
+                if !complete && frame > seek {
+                    advance = frame - seek;
+                }
+            }
+        }
+        // What takes no time or has no text was not said.
+        segments.retain(|segment| segment.start < segment.end && !segment.text.trim().is_empty());
+        for mut segment in segments {
+            segment.id = self.segments.len();
+            self.said.tokens.extend(&segment.tokens);
+            on(Event::Segment(&segment));
+            self.segments.push(segment);
+        }
+        if !self.settings.condition_on_previous || decoded.temperature > TOO_HOT {
+            self.said.from = self.said.tokens.len();
+        }
+        Ok(advance)
+    }
+
+    /// The language, which the first window tells if nobody has.
+    fn language(&mut self, on: &mut dyn FnMut(Event<'_>)) -> Result<String, TranscribeError> {
+        if let Some(language) = &self.language {
+            return Ok(language.clone());
+        }
+        let likeliest = self.task.detect(&mut self.state)?.into_iter().next();
+        let language = likeliest.map_or("en", |detected| {
+            on(Event::Language(detected.code, detected.probability));
+            detected.code
+        });
+        self.language = Some(language.to_owned());
+        Ok(language.to_owned())
+    }
+
+    fn segment(&self, cut: segments::Cut, seek: u64, decoded: &Decoded) -> Segment {
+        let time = |position: u32| (seek + 2 * u64::from(position)) as f64 * FRAME;
+        Segment {
+            id: 0,
+            seek,
+            start: time(cut.start),
+            end: time(cut.end),
+            text: self.tokenizer.decode(&cut.tokens),
+            tokens: cut.tokens,
+            temperature: decoded.temperature,
+            avg_logprob: decoded.quality.log_probability,
+            compression_ratio: decoded.quality.compression_ratio,
+            no_speech_prob: decoded.quality.no_speech,
+            words: None,
+        }
+    }
+
+    fn words(
+        &mut self,
+        segments: &mut [Segment],
+        language: &str,
+        seek: u64,
+        positions: usize,
+    ) -> Result<(), TranscribeError> {
+        let special = self.tokenizer.special();
+        let tokens = segments.iter().flat_map(|segment| &segment.tokens);
+        let text: Vec<u32> = tokens.copied().filter(|token| *token < special.end).collect();
+        if text.is_empty() {
+            return Ok(());
+        }
+        let mut instructions = self.task.instructions(language)?;
+        if instructions.last() != Some(&special.no_timestamps) {
+            instructions.push(special.no_timestamps);
+        }
+        let request = Request {
+            instructions: &instructions,
+            text: &text,
+            end: special.end,
+            heads: &self.heads,
+            positions,
+        };
+        let aligned = align::align(self.decoder, &request, &mut self.state)?;
+        let offset = seek as f64 * FRAME;
+        words::add_words(segments, &aligned, self.tokenizer, language, offset, self.last_speech);
+        Ok(())
+    }
+}

@@ -1,0 +1,126 @@
+//! `tilewright transcribe`, as a user runs it, on synthetic weights.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use crate::{Outcome, Sandbox};
+
+/// The sample of the repository.
+fn sample() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/speech.wav").display().to_string()
+}
+
+/// Few tokens, tried once: synthetic weights are never sure of what they hear.
+const QUICK: [&str; 8] = [
+    "--max-tokens",
+    "8",
+    "--temperature-increment",
+    "0",
+    "--no-speech-threshold",
+    "2",
+    "--logprob-threshold",
+    "-1000",
+];
+
+fn run(sandbox: &Sandbox, arguments: &[&str]) -> Outcome {
+    let mut command = sandbox.command(&["transcribe"]);
+    let command = command.args(arguments).args(QUICK);
+    Outcome::of(command.env("TILEWRIGHT_CACHE_DIR", sandbox.path("cache")))
+}
+
+#[test]
+fn the_sample_becomes_text_in_every_format() {
+    let sandbox = Sandbox::new();
+    let outcome = run(&sandbox, &[&sample(), "--no-timestamps"]);
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("the text means nothing"), "{}", outcome.stderr);
+    let text = outcome.stdout.trim().to_owned();
+    assert!(!text.is_empty());
+
+    let arguments =
+        [&sample(), "--no-timestamps", "--format", "txt,srt,vtt,json,tsv", "--out", "o"];
+    let outcome = run(&sandbox, &arguments);
+    assert_eq!((outcome.status, &outcome.stdout[..]), (Some(0), ""), "{}", outcome.stderr);
+    assert_eq!(sandbox.read("o/speech.txt").trim(), text);
+    assert!(sandbox.read("o/speech.srt").starts_with("1\n00:00:00,000 --> 00:00:12,"));
+    assert!(sandbox.read("o/speech.vtt").starts_with("WEBVTT\n\n00:00.000 --> 00:12."));
+    assert!(sandbox.read("o/speech.tsv").starts_with("start\tend\ttext\n0\t12"));
+    let json: serde_json::Value =
+        serde_json::from_str(&sandbox.read("o/speech.json")).expect("JSON");
+    assert_eq!(json["text"], text);
+    assert_eq!(json["segments"][0]["tokens"].as_array().expect("a list").len(), 8);
+
+    // Nothing has changed, so nothing is done; with other options it is.
+    let before =
+        sandbox.path("o/speech.txt").metadata().expect("there").modified().expect("a time");
+    let outcome = run(&sandbox, &arguments);
+    assert!(outcome.stderr.contains("done before"), "{}", outcome.stderr);
+    let after = sandbox.path("o/speech.txt").metadata().expect("there").modified().expect("a time");
+    assert_eq!(before, after);
+    let outcome = run(&sandbox, &[&arguments[..], &["--language", "German"]].concat());
+    assert!(!outcome.stderr.contains("done before"), "{}", outcome.stderr);
+    let json: serde_json::Value =
+        serde_json::from_str(&sandbox.read("o/speech.json")).expect("JSON");
+    assert_eq!(json["language"], "german");
+}
+
+#[test]
+fn one_failure_does_not_stop_the_rest_and_shards_divide_the_work() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir_all(sandbox.path("in/sub")).expect("the sandbox is writable");
+    for name in ["in/a.wav", "in/sub/b.wav"] {
+        std::fs::copy(sample(), sandbox.path(name)).expect("the sandbox is writable");
+    }
+    sandbox.write("in/c.wav", "this is no sound");
+    sandbox.write("in/notes.txt", "no recording");
+    let outcome = run(&sandbox, &["in", "--out", "o", "--jobs", "2", "--no-timestamps"]);
+    assert_eq!(outcome.status, Some(1), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("c.wav: error: "), "{}", outcome.stderr);
+    assert_eq!(sandbox.read("o/a.txt"), sandbox.read("o/sub/b.txt"));
+    assert!(!sandbox.path("o/c.txt").exists());
+    let outcome = run(&sandbox, &["in", "--out", "p", "--shard", "3/3", "--no-timestamps"]);
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    assert!(sandbox.path("p/sub/b.txt").exists() && !sandbox.path("p/a.txt").exists());
+}
+
+#[test]
+fn standard_input_is_a_recording_or_samples() {
+    let sandbox = Sandbox::new();
+    let wav = std::fs::read(sample()).expect("the sample");
+    let transcribe = |bytes: &[u8]| {
+        let path = sandbox.path("stdin");
+        std::fs::write(&path, bytes).expect("the sandbox is writable");
+        let mut command = sandbox.command(&["transcribe", "-", "--no-timestamps"]);
+        let command = command.args(QUICK).env("TILEWRIGHT_CACHE_DIR", sandbox.path("cache"));
+        let stdin = std::fs::File::open(path).expect("just written");
+        let outcome = Outcome::of(command.stdin(Stdio::from(stdin)));
+        assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+        outcome.stdout
+    };
+    let text = transcribe(&wav);
+    assert!(!text.trim().is_empty());
+    // The sample is 16 kHz, 16 bits and one channel, behind a header of 44 bytes.
+    assert_eq!(transcribe(&wav[44..]), text);
+    assert_eq!(transcribe(b""), "");
+}
+
+#[test]
+fn what_makes_no_sense_is_said() {
+    let sandbox = Sandbox::new();
+    sandbox.write("a.wav", "this is no sound");
+    for (arguments, words) in [
+        (&["a.wav", "b.wav"][..], "--out DIR"),
+        (&["a.wav", "--format", "srt,vtt"], "--out DIR"),
+        (&["-", "a.wav"], "by itself"),
+        (&["a.wav", "sub/a.wav", "--out", "o"], "the same files"),
+        (&["a.wav"], "a.wav"),
+        (&["missing.wav"], "missing.wav"),
+    ] {
+        let outcome = run(&sandbox, arguments);
+        assert_eq!(outcome.status, Some(1), "{arguments:?}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains(words), "{arguments:?}: {}", outcome.stderr);
+    }
+    for arguments in [&["a.wav", "--language", "klingon"][..], &["a.wav", "--shard", "3/2"], &[]] {
+        assert_eq!(run(&sandbox, arguments).status, Some(2), "{arguments:?}");
+    }
+}
