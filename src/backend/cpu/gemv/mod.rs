@@ -331,7 +331,7 @@ impl Work for Panels<'_> {
                     }
                     let mut y = s.fma(sum, scale, s.load(&bias[half..]));
                     if then == Then::Gelu {
-                        y = gelu(s, y);
+                        [y] = gelu(s, [y]);
                     }
                     // Behind what is still to be read.
                     s.store(y, &mut sums[row * width + half..]);
