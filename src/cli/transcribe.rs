@@ -6,15 +6,18 @@ mod record;
 
 use std::io::{Cursor, IsTerminal, Read};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::{Args, ValueEnum};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use tilewright::audio::{self, AudioReader};
 use tilewright::backend::cpu::Cpu;
 use tilewright::decoding::fallback::Thresholds;
 use tilewright::decoding::{Options, TaskKind};
+use tilewright::encoder::SharedEncoder;
 use tilewright::tokenizer::language_code;
-use tilewright::transcribe::{Event, RawSamples, Samples, Settings, Transcriber};
+use tilewright::transcribe::{Event, RawSamples, Samples, Settings, Stop, Transcriber};
 use tilewright::transcript::{Format, Transcript};
 use tilewright::weights::Weights;
 
@@ -306,11 +309,13 @@ impl<'a> Work<'a> {
         Ok(Self { args, weights, inputs, formats, settings, key, cpu })
     }
 
-    fn transcriber(&self) -> Result<Transcriber, CliError> {
+    /// For so many jobs, whose windows are encoded on all threads.
+    fn transcriber(&self, jobs: usize) -> Result<Transcriber, CliError> {
         let placed = Placed::new(&self.args.place, self.cpu, self.weights)?;
+        let pool = if jobs > 1 { threads(rayon::current_num_threads()) } else { None };
+        let encoder = SharedEncoder::new(placed.encoder, pool.map(Arc::new));
         let cache = self.weights.pack_cache()?;
         let numeric = self.args.place.numeric();
-        let encoder = placed.encoder;
         Ok(Transcriber::new(encoder, self.cpu, numeric, self.weights, Some(&cache))?)
     }
 
@@ -329,15 +334,15 @@ impl<'a> Work<'a> {
             complain(&format!("{}: done before", input.path.display()));
             return Ok(());
         }
-        let mut transcriber = self.transcriber()?;
+        let transcriber = self.transcriber(1)?;
         match reader {
             Some(mut reader) => {
                 let seconds = reader.announced_seconds();
-                self.transcribe(&mut transcriber, input, &mut reader, seconds, true)
+                self.transcribe(&transcriber, input, &mut reader, seconds, true)
             }
             None => {
                 let mut samples = standard_input()?;
-                self.transcribe(&mut transcriber, input, samples.as_mut(), None, true)
+                self.transcribe(&transcriber, input, samples.as_mut(), None, true)
             }
         }
     }
@@ -349,45 +354,36 @@ impl<'a> Work<'a> {
         if skipped > 0 {
             complain(&format!("{skipped} of {all} were done before"));
         }
+        if left.is_empty() {
+            return Ok(0);
+        }
         let jobs = usize::from(self.args.jobs).min(left.len());
-        let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let threads = (rayon::current_num_threads() / jobs.max(1)).max(1);
-        let job = || -> Result<(), CliError> {
-            let mut transcriber = self.transcriber()?;
+        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let transcriber = self.transcriber(jobs)?;
+        let job = || {
             while let Some(input) = left.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if let Err(error) = self.file(&mut transcriber, input, jobs == 1) {
-                    failed.fetch_add(1, Ordering::Relaxed);
-                    complain(&format!("{}: {error}", input.path.display()));
+                match self.file(&transcriber, input, jobs == 1) {
+                    Ok(()) => drop(done.fetch_add(1, Ordering::Relaxed)),
+                    Err(error) => complain(&format!("{}: {error}", input.path.display())),
                 }
             }
-            Ok(())
         };
         std::thread::scope(|scope| {
             let start = |_| {
-                scope.spawn(|| {
-                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-                    match pool {
-                        Ok(pool) => pool.install(job),
-                        // Where no more threads are to be had, all share those that there are.
-                        Err(_) => job(),
-                    }
+                scope.spawn(|| match threads(rayon::current_num_threads() / jobs) {
+                    Some(pool) => pool.install(job),
+                    // Where no more threads are to be had, all share those that there are.
+                    None => job(),
                 })
             };
             let running: Vec<_> = (0..jobs).map(start).collect();
-            // A job that panicked has been said to have.
-            running.into_iter().filter_map(|job| job.join().ok()).collect::<Result<(), _>>()
-        })?;
-        let done = next.load(Ordering::Relaxed).min(left.len());
-        let lost = left.len() - done;
-        Ok(failed.load(Ordering::Relaxed) + lost)
+            // A job that panicked has been said to have, and what it was at is not done.
+            running.into_iter().for_each(|job| drop(job.join()));
+        });
+        Ok(left.len() - done.into_inner())
     }
 
-    fn file(
-        &self,
-        transcriber: &mut Transcriber,
-        input: &Input,
-        alone: bool,
-    ) -> Result<(), CliError> {
+    fn file(&self, transcriber: &Transcriber, input: &Input, alone: bool) -> Result<(), CliError> {
         let mut reader = audio::open(&input.path)?;
         let seconds = reader.announced_seconds();
         self.transcribe(transcriber, input, &mut reader, seconds, alone)
@@ -395,7 +391,7 @@ impl<'a> Work<'a> {
 
     fn transcribe(
         &self,
-        transcriber: &mut Transcriber,
+        transcriber: &Transcriber,
         input: &Input,
         samples: &mut dyn Samples,
         seconds: Option<f64>,
@@ -408,18 +404,20 @@ impl<'a> Work<'a> {
         let live = self.args.out.is_none() && self.formats == [Format::Text];
         let mut printed = Ok(());
         let transcript =
-            transcriber.transcribe(samples, &self.settings, &mut |event| match event {
-                Event::Language(code, probability) => {
-                    tracing::debug!(
-                        "the language is {code}, with a probability of {probability:.2}"
-                    );
-                }
-                Event::Position(seconds) => progress.position(seconds),
-                Event::Segment(segment) => {
-                    progress.text(&segment.text);
-                    if live && printed.is_ok() {
-                        let line = segment.text.trim().to_owned() + "\n";
-                        printed = progress.suspend(|| output::print(&line));
+            transcriber.transcribe(samples, &self.settings, &Stop::default(), &mut |event| {
+                match event {
+                    Event::Language(code, probability) => {
+                        tracing::debug!(
+                            "the language is {code}, with a probability of {probability:.2}"
+                        );
+                    }
+                    Event::Position(seconds) => progress.position(seconds),
+                    Event::Segment(segment) => {
+                        progress.text(&segment.text);
+                        if live && printed.is_ok() {
+                            let line = segment.text.trim().to_owned() + "\n";
+                            printed = progress.suspend(|| output::print(&line));
+                        }
                     }
                 }
             })?;
@@ -453,6 +451,11 @@ impl<'a> Work<'a> {
         }
         Ok(())
     }
+}
+
+/// So many threads of their own, one at least.
+fn threads(count: usize) -> Option<ThreadPool> {
+    ThreadPoolBuilder::new().num_threads(count.max(1)).build().ok()
 }
 
 /// Standard input: a recording, which is read whole, or samples, which are used as they come.

@@ -15,6 +15,7 @@ mod language;
 mod random;
 mod rules;
 pub mod sample;
+mod stop;
 mod suppress;
 mod task;
 mod timestamps;
@@ -23,6 +24,7 @@ pub use config::GenerationConfig;
 pub use language::Detected;
 pub use random::Random;
 pub use rules::Rules;
+pub use stop::Stop;
 pub use suppress::Suppress;
 pub use task::{Decoded, Options, Task, TaskKind, Window};
 pub use timestamps::TimestampRules;
@@ -75,4 +77,7 @@ pub enum DecodingError {
     /// No token is allowed, or all logits are NaN: the weights are broken.
     #[error("no token can follow: the logits are not numbers")]
     NoToken,
+    /// See [`Stop`].
+    #[error("the transcription was stopped")]
+    Stopped,
 }

@@ -6,7 +6,7 @@ use super::language::{Detected, detect};
 use super::random::Random;
 use super::rules::Rules;
 use super::sample::{self, Choice};
-use super::{DecodingError, GenerationConfig, Suppress, TimestampRules};
+use super::{DecodingError, GenerationConfig, Stop, Suppress, TimestampRules};
 use crate::backend::cpu::Cpu;
 use crate::decoder::{Decoder, MAX_SEQUENCES, State};
 use crate::tokenizer::{Special, Tokenizer};
@@ -118,6 +118,7 @@ pub struct Task<'a> {
     tokenizer: &'a Tokenizer,
     rules: Rules,
     options: Options,
+    stop: Stop,
 }
 
 /// Tokens and their log-probability.
@@ -151,7 +152,13 @@ impl<'a> Task<'a> {
         });
         let timestamps = options.timestamps.then(|| TimestampRules::new(special, limit));
         let rules = Rules { suppress: Suppress::new(tokenizer, config), timestamps };
-        Ok(Self { decoder, tokenizer, rules, options })
+        Ok(Self { decoder, tokenizer, rules, options, stop: Stop::default() })
+    }
+
+    /// Gives up when it is told to.
+    #[must_use]
+    pub fn until(self, stop: Stop) -> Self {
+        Self { stop, ..self }
     }
 
     /// The options.
@@ -201,7 +208,7 @@ impl<'a> Task<'a> {
     /// Decodes the window that `state` has.
     ///
     /// # Errors
-    /// When the decoder fails, or its logits are no numbers.
+    /// When the decoder fails, its logits are no numbers, or it is stopped.
     pub fn decode(&self, window: Window<'_>, state: &mut State) -> Result<Decoded, DecodingError> {
         let mut random = Random::new(self.options.seed);
         let mut decoded = None;
@@ -223,6 +230,7 @@ impl<'a> Task<'a> {
         random: &mut Random,
         state: &mut State,
     ) -> Result<Decoded, DecodingError> {
+        self.stop.check()?;
         let no_speech = self.begin(window, state)?;
         let found = if temperature == 0.0 && self.options.beams > 1 {
             self.search(state)?
@@ -315,6 +323,7 @@ impl<'a> Task<'a> {
             if running.is_empty() || length == room {
                 break;
             }
+            self.stop.check()?;
             state.reorder(&parents);
             self.decoder.step(&next, state)?;
         }
@@ -344,6 +353,7 @@ impl<'a> Task<'a> {
             match search.advance(state.logits_mut()) {
                 Next::Done => break,
                 Next::Continue { parents, tokens } => {
+                    self.stop.check()?;
                     state.reorder(&parents);
                     self.decoder.step(&tokens, state)?;
                 }

@@ -33,6 +33,7 @@ mod layer;
 mod matmul;
 mod observe;
 mod ops;
+mod shared;
 mod smooth;
 mod stem;
 
@@ -50,6 +51,7 @@ use matmul::Scratch;
 use observe::timed;
 pub use observe::{Nobody, Observer, Profile};
 pub use ops::EncoderOps;
+pub use shared::{Counts, SharedEncoder};
 use stem::Stem;
 
 /// Why an encoder could not be loaded or run.

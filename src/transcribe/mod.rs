@@ -12,7 +12,7 @@
 //! use tilewright::backend::cpu::{Cpu, Numeric};
 //! use tilewright::encoder;
 //! use tilewright::kernels::TABLE;
-//! use tilewright::transcribe::{Event, Settings, Transcriber};
+//! use tilewright::transcribe::{Event, Settings, Stop, Transcriber};
 //! use tilewright::transcript::Format;
 //! use tilewright::weights::Weights;
 //!
@@ -20,9 +20,10 @@
 //! let weights = Weights::open("openai/whisper-base")?;
 //! let (cpu, numeric) = (Cpu::new()?, Numeric::F32);
 //! let encoder = encoder::load(TABLE.targets[0], Some(1500), cpu, numeric, &weights, None)?;
-//! let mut transcriber = Transcriber::new(encoder, cpu, numeric, &weights, None)?;
+//! let transcriber = Transcriber::new(encoder, cpu, numeric, &weights, None)?;
 //! let mut talk = audio::open("talk.flac")?;
-//! let transcript = transcriber.transcribe(&mut talk, &Settings::default(), &mut |event| {
+//! let settings = Settings::default();
+//! let transcript = transcriber.transcribe(&mut talk, &settings, &Stop::default(), &mut |event| {
 //!     if let Event::Segment(segment) = event {
 //!         println!("{:.2} {}", segment.start, segment.text);
 //!     }
@@ -41,8 +42,9 @@ mod words;
 use crate::audio::{AudioError, HOP, LogMel, SAMPLE_RATE, UnsupportedBins, Workspace};
 use crate::backend::cpu::{Cpu, Numeric};
 use crate::decoder::{Decoder, DecoderError, State};
+pub use crate::decoding::Stop;
 use crate::decoding::{Decoded, DecodingError, GenerationConfig, Options, Task, TaskKind, Window};
-use crate::encoder::{Encode, EncoderError, Nobody};
+use crate::encoder::{EncoderError, SharedEncoder};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 use crate::transcript::{Segment, Transcript};
 use crate::weights::{DecoderDimensions, PackCache, Weights};
@@ -68,10 +70,22 @@ pub enum TranscribeError {
     Encoder(#[from] EncoderError),
     /// A window could not be decoded.
     #[error(transparent)]
-    Decoding(#[from] DecodingError),
+    Decoding(DecodingError),
     /// There is no spectrogram of so many bins.
     #[error(transparent)]
     Bins(#[from] UnsupportedBins),
+    /// See [`Stop`].
+    #[error("the transcription was stopped")]
+    Stopped,
+}
+
+impl From<DecodingError> for TranscribeError {
+    fn from(error: DecodingError) -> Self {
+        match error {
+            DecodingError::Stopped => Self::Stopped,
+            error => Self::Decoding(error),
+        }
+    }
 }
 
 impl From<DecoderError> for TranscribeError {
@@ -127,15 +141,14 @@ pub enum Event<'a> {
     Position(f64),
 }
 
-/// A checkpoint that transcribes.
+/// A checkpoint that transcribes: any number of recordings at the same time, each on a thread of its
+/// own.
 pub struct Transcriber {
-    encoder: Box<dyn Encode>,
+    encoder: SharedEncoder,
     decoder: Decoder,
     tokenizer: Tokenizer,
     config: GenerationConfig,
     log_mel: LogMel,
-    workspace: Workspace,
-    mel: Vec<f32>,
 }
 
 impl Transcriber {
@@ -145,20 +158,20 @@ impl Transcriber {
     /// # Errors
     /// All that is wrong with the weights.
     pub fn new(
-        encoder: Box<dyn Encode>,
+        encoder: impl Into<SharedEncoder>,
         cpu: Cpu,
         numeric: Numeric,
         weights: &Weights,
         cache: Option<&PackCache>,
     ) -> Result<Self, TranscribeError> {
+        let encoder = encoder.into();
         let sizes = encoder.dimensions();
         let synthetic = weights.is_synthetic().then(|| DecoderDimensions::of(&sizes, None));
         let decoder = Decoder::load(cpu, numeric, synthetic, weights, cache)?;
         let tokenizer = Tokenizer::of(weights, decoder.dimensions().vocabulary)?;
         let config = GenerationConfig::of(weights)?;
         let log_mel = LogMel::new(sizes.mel_bins)?;
-        let (workspace, mel) = (Workspace::default(), Vec::new());
-        Ok(Self { encoder, decoder, tokenizer, config, log_mel, workspace, mel })
+        Ok(Self { encoder, decoder, tokenizer, config, log_mel })
     }
 
     /// The tokenizer.
@@ -171,18 +184,36 @@ impl Transcriber {
         self.decoder.dimensions()
     }
 
+    /// Whether settings make sense for the checkpoint.
+    ///
+    /// # Errors
+    /// When they do not: [`Transcriber::transcribe`] would say the same.
+    pub fn check(&self, settings: &Settings) -> Result<(), TranscribeError> {
+        self.task(settings).map(drop)
+    }
+
+    fn task(&self, settings: &Settings) -> Result<Task<'_>, TranscribeError> {
+        let options = settings.decoding.clone();
+        let task = Task::new(&self.decoder, &self.tokenizer, &self.config, options)?;
+        if let Some(language) = &settings.language {
+            task.instructions(language)?;
+        }
+        Ok(task)
+    }
+
     /// Transcribes a recording, and tells what happens.
     ///
     /// # Errors
-    /// When the recording is damaged, settings make no sense or something fails.
+    /// When the recording is damaged, settings make no sense, something fails or it is stopped.
     pub fn transcribe(
-        &mut self,
+        &self,
         samples: &mut dyn Samples,
         settings: &Settings,
+        stop: &Stop,
         on: &mut dyn FnMut(Event<'_>),
     ) -> Result<Transcript, TranscribeError> {
-        let Self { encoder, decoder, tokenizer, config, log_mel, workspace, mel } = self;
-        let task = Task::new(decoder, tokenizer, config, settings.decoding.clone())?;
+        let Self { encoder, decoder, tokenizer, config, log_mel } = self;
+        let task = self.task(settings)?.until(stop.clone());
         let mut said = Said::default();
         if let Some(prompt) = &settings.initial_prompt {
             said.tokens = tokenizer.encode(&format!(" {}", prompt.trim()))?;
@@ -206,7 +237,9 @@ impl Transcriber {
         let mut sound = Sound::new(samples);
         let window = 2 * encoder.positions();
         let (mut seek, mut background) = (0u64, None);
+        let (mut workspace, mut mel) = (Workspace::default(), Vec::new());
         loop {
+            stop.check()?;
             let mut samples = sound.at(seek * HOP as u64, window * HOP)?;
             // Less than a frame is no sound.
             if samples.len() < HOP {
@@ -223,9 +256,11 @@ impl Transcriber {
                 samples = &samples[..speech.map_or(0, |speech| speech.end)];
             }
             let frames = (samples.len() / HOP).clamp(1, window);
-            log_mel.compute_into(&samples[..frames * HOP], workspace, mel);
-            let features = encoder.encode(mel, &mut Nobody)?;
-            decoder.listen(features, &mut run.state)?;
+            log_mel.compute_into(&samples[..frames * HOP], &mut workspace, &mut mel);
+            let features = encoder.encode(std::mem::take(&mut mel))?;
+            decoder.listen(&features, &mut run.state)?;
+            // Features are about as large: the memory is used again.
+            mel = features;
             seek += run.window(seek, frames, on)?.clamp(1, frames as u64);
             on(Event::Position(seek as f64 * FRAME));
         }
