@@ -11,6 +11,8 @@ pub mod decoding;
 pub mod encoder;
 pub mod features;
 pub mod kernels;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod tokenizer;
 pub mod transcribe;
 pub mod transcript;

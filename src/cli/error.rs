@@ -92,6 +92,12 @@ pub(crate) enum CliError {
     SameOutput { first: PathBuf, second: PathBuf },
     /// Standard input beside other recordings.
     StdinAmongOthers,
+    /// The token is empty, or no text.
+    #[cfg(feature = "server")]
+    EmptyToken { from: String },
+    /// Nobody can be listened to.
+    #[cfg(feature = "server")]
+    Listen { address: std::net::SocketAddr, source: io::Error },
     /// No design could be planned, so there is nothing to write.
     NoDesign,
 }
@@ -223,6 +229,10 @@ impl fmt::Display for CliError {
             Self::StdinAmongOthers => {
                 write!(f, "standard input, `-`, is transcribed by itself or not at all")?;
             }
+            #[cfg(feature = "server")]
+            Self::EmptyToken { from } => write!(f, "there is no token in {from}")?,
+            #[cfg(feature = "server")]
+            Self::Listen { address, source } => write!(f, "cannot listen at {address}: {source}")?,
             Self::NoDesign => write!(f, "no target has a design, nothing was written")?,
         }
         self.help().map_or(Ok(()), |help| write!(f, "\n  = help: {help}"))
@@ -308,6 +318,12 @@ impl CliError {
             }
             Self::SeveralTiles { .. } => {
                 Some("keep one of them in the file, or give the target a fixed tile".to_owned())
+            }
+            #[cfg(feature = "server")]
+            Self::EmptyToken { .. } => Some("put a line of text there".to_owned()),
+            #[cfg(feature = "server")]
+            Self::Listen { .. } => {
+                Some("choose another with --host IP and --port N; 0 takes any port".to_owned())
             }
             Self::Write { source, .. } => Some(writing_help(source.kind()).to_owned()),
             Self::NoDesign => Some("give the target a fixed tile".to_owned()),

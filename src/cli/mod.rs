@@ -5,6 +5,7 @@
 //! [`status::Status`]. What went wrong is said on standard error, so that
 //! standard output holds results and nothing else.
 
+mod decode;
 mod doctor;
 mod encode;
 mod error;
@@ -12,6 +13,8 @@ mod output;
 mod place;
 mod plan;
 mod render;
+#[cfg(feature = "server")]
+mod serve;
 mod sim;
 mod status;
 mod table;
@@ -23,6 +26,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use tilewright::weights::{Options as WeightsOptions, Weights};
 use tilewright_codegen::model::ModelFile;
 
 use error::CliError;
@@ -44,6 +48,7 @@ const EXAMPLES: &str = "\
 Examples:
   tilewright encode samples/speech.wav
   tilewright transcribe talk.mp3 --weights openai/whisper-base
+  tilewright serve --weights openai/whisper-base
   tilewright plan
   tilewright plan --model models/whisper-small.toml --target npu2-i8 --svg array.svg
   tilewright render --out designs
@@ -56,6 +61,8 @@ enum Command {
     Encode(encode::EncodeArgs),
     Plan(plan::PlanArgs),
     Render(render::RenderArgs),
+    #[cfg(feature = "server")]
+    Serve(serve::ServeArgs),
     Sim(sim::SimArgs),
     Transcribe(transcribe::TranscribeArgs),
     Verify(verify::VerifyArgs),
@@ -81,6 +88,17 @@ impl ModelArgs {
     }
 }
 
+/// The weights that are named, with their tokenizer, or synthetic ones.
+fn weights(spec: Option<&str>) -> Result<Weights, CliError> {
+    match spec {
+        Some(spec) => Ok(WeightsOptions::new().progress(true).tokenizer(true).open(spec)?),
+        None => {
+            complain("no --weights: synthetic weights, so the text means nothing");
+            Ok(Weights::synthetic())
+        }
+    }
+}
+
 /// Runs the command that the arguments ask for.
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -90,6 +108,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Encode(args) => encode::run(&args).map(|()| Status::Done),
         Command::Plan(args) => plan::run(&args).map(|()| Status::Done),
         Command::Render(args) => render::run(&args).map(|()| Status::Done),
+        #[cfg(feature = "server")]
+        Command::Serve(args) => serve::run(&args).map(|()| Status::Done),
         Command::Sim(args) => sim::run(&args),
         Command::Transcribe(args) => transcribe::run(&args),
         Command::Verify(args) => verify::run(&args),

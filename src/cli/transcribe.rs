@@ -13,18 +13,18 @@ use clap::{Args, ValueEnum};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tilewright::audio::{self, AudioReader};
 use tilewright::backend::cpu::Cpu;
-use tilewright::decoding::fallback::Thresholds;
-use tilewright::decoding::{Options, TaskKind};
+use tilewright::decoding::TaskKind;
 use tilewright::encoder::SharedEncoder;
 use tilewright::tokenizer::language_code;
 use tilewright::transcribe::{Event, RawSamples, Samples, Settings, Stop, Transcriber};
 use tilewright::transcript::{Format, Transcript};
 use tilewright::weights::Weights;
 
+use super::decode::DecodeArgs;
 use super::error::CliError;
 use super::place::{PlaceArgs, Placed};
 use super::status::Status;
-use super::{complain, output};
+use super::{complain, output, weights};
 use inputs::{Input, Shard};
 use progress::Progress;
 use record::Record;
@@ -77,69 +77,16 @@ pub(crate) struct TranscribeArgs {
     #[arg(long)]
     again: bool,
 
-    /// Skip silence, by its energy
-    #[arg(long)]
-    vad: bool,
-
     /// Find out when each word was said
-    #[arg(long)]
+    #[arg(long, conflicts_with = "no_timestamps")]
     word_timestamps: bool,
-
-    /// Decode without timestamps: windows are then cut every 30 seconds
-    #[arg(long, conflicts_with = "word_timestamps")]
-    no_timestamps: bool,
-
-    /// Beams to search; 1 takes the likeliest token each time
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
-    beam_size: u16,
-
-    /// Wait for so many times as many finished beams
-    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
-    patience: f32,
-
-    /// Sequences to draw at temperatures above 0, of which the best is taken
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=64))]
-    best_of: u16,
-
-    /// Rank sequences by their log-probability over their length to this power
-    #[arg(long, value_name = "POWER", default_value_t = 1.0, allow_negative_numbers = true)]
-    length_penalty: f32,
-
-    /// The first temperature
-    #[arg(long, value_name = "T", default_value_t = 0.0)]
-    temperature: f32,
-
-    /// What is added, up to 1, while a window cannot be trusted; 0 never tries again
-    #[arg(long, value_name = "T", default_value_t = 0.2)]
-    temperature_increment: f32,
-
-    /// Text that compresses better than this is not trusted
-    #[arg(long, value_name = "RATIO", default_value_t = 2.4)]
-    compression_ratio_threshold: f32,
-
-    /// Text of a lower mean log-probability is not trusted
-    #[arg(long, value_name = "LN", default_value_t = -1.0, allow_negative_numbers = true)]
-    logprob_threshold: f32,
-
-    /// Text that is not trusted is silence above this probability of no speech
-    #[arg(long, value_name = "P", default_value_t = 0.6)]
-    no_speech_threshold: f32,
 
     /// Text before the first window: names, or a style
     #[arg(long, value_name = "TEXT")]
     prompt: Option<String>,
 
-    /// Do not use what was said before as the prompt of what follows
-    #[arg(long)]
-    no_context: bool,
-
-    /// The most tokens of a window
-    #[arg(long, value_name = "N")]
-    max_tokens: Option<usize>,
-
-    /// Seed of what is drawn
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
+    #[command(flatten)]
+    decode: DecodeArgs,
 }
 
 const EXAMPLE: &str = "\
@@ -198,39 +145,15 @@ impl TranscribeArgs {
     }
 
     fn settings(&self) -> Settings {
-        let mut temperatures = vec![self.temperature];
-        if self.temperature_increment > 0.0 {
-            let steps = (1.0 - self.temperature) / self.temperature_increment + 1e-3;
-            let step = |i| self.temperature + f32::from(i) * self.temperature_increment;
-            temperatures.extend((1..=steps.clamp(0.0, 100.0) as u8).map(step));
-        }
-        Settings {
-            decoding: Options {
-                task: match self.task {
-                    TaskArg::Transcribe => TaskKind::Transcribe,
-                    TaskArg::Translate => TaskKind::Translate,
-                },
-                timestamps: !self.no_timestamps,
-                temperatures,
-                beams: self.beam_size.into(),
-                patience: self.patience,
-                best_of: self.best_of.into(),
-                length_penalty: self.length_penalty,
-                thresholds: Thresholds {
-                    compression_ratio: Some(self.compression_ratio_threshold),
-                    log_probability: Some(self.logprob_threshold),
-                    no_speech: Some(self.no_speech_threshold),
-                },
-                max_tokens: self.max_tokens,
-                seed: self.seed,
-                ..Options::default()
-            },
-            language: self.language.clone(),
-            condition_on_previous: !self.no_context,
-            initial_prompt: self.prompt.clone(),
-            words: self.word_timestamps,
-            skip_silence: self.vad,
-        }
+        let mut settings = self.decode.settings();
+        settings.decoding.task = match self.task {
+            TaskArg::Transcribe => TaskKind::Transcribe,
+            TaskArg::Translate => TaskKind::Translate,
+        };
+        settings.language = self.language.clone();
+        settings.initial_prompt = self.prompt.clone();
+        settings.words = self.word_timestamps;
+        settings
     }
 
     fn is_stdin(&self) -> bool {
@@ -255,7 +178,7 @@ pub(crate) fn run(args: &TranscribeArgs) -> Result<Status, CliError> {
         [input] if !args.is_stdin() => Some(audio::open(&input.path)?),
         _ => None,
     };
-    let weights = weights(args)?;
+    let weights = weights(args.weights.as_deref())?;
     let work = Work::new(args, &weights, &inputs)?;
     if args.is_stdin() || inputs.len() == 1 {
         if let Some(input) = inputs.first() {
@@ -265,19 +188,6 @@ pub(crate) fn run(args: &TranscribeArgs) -> Result<Status, CliError> {
     }
     let failed = work.all();
     Ok(if failed? == 0 { Status::Done } else { Status::Failed })
-}
-
-fn weights(args: &TranscribeArgs) -> Result<Weights, CliError> {
-    match &args.weights {
-        Some(spec) => {
-            let mut options = tilewright::weights::Options::new();
-            Ok(options.progress(true).tokenizer(true).open(spec)?)
-        }
-        None => {
-            complain("no --weights: synthetic weights, so the text means nothing");
-            Ok(Weights::synthetic())
-        }
-    }
 }
 
 /// What all jobs share.

@@ -174,6 +174,11 @@ impl Transcriber {
         Ok(Self { encoder, decoder, tokenizer, config, log_mel })
     }
 
+    /// The encoder, which others may share.
+    pub fn encoder(&self) -> &SharedEncoder {
+        &self.encoder
+    }
+
     /// The tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer

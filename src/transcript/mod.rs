@@ -12,6 +12,8 @@ mod json;
 mod subtitles;
 mod tsv;
 
+#[cfg(feature = "server")]
+pub(crate) use json::Verbose;
 use serde::Serialize;
 
 /// A stretch of speech.
