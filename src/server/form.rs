@@ -38,6 +38,10 @@ impl Form {
         content_type: &str,
         body: impl Stream<Item = Result<Bytes, Refusal>> + Send,
     ) -> Result<Self, Refusal> {
+        let (kind, _) = content_type.split_once(';').unwrap_or((content_type, ""));
+        if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
+            return Err(Refusal::NotMultipart);
+        }
         let boundary = multer::parse_boundary(content_type).map_err(refusal)?;
         if !(1..=BOUNDARY).contains(&boundary.len()) {
             return Err(Refusal::Form(format!("its boundary is not of 1 to {BOUNDARY} bytes")));
@@ -99,7 +103,6 @@ fn refusal(error: multer::Error) -> Refusal {
             Ok(refusal) => *refusal,
             Err(_) => Refusal::Broken,
         },
-        multer::Error::NoMultipart | multer::Error::DecodeContentType(_) => Refusal::NotMultipart,
         error => Refusal::Form(error.to_string()),
     }
 }

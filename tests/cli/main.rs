@@ -7,6 +7,8 @@ mod doctor;
 mod encode;
 mod plan;
 mod render;
+#[cfg(all(feature = "server", unix))]
+mod serve;
 mod sim;
 mod svg;
 mod transcribe;
@@ -103,7 +105,11 @@ impl Sandbox {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tilewright"));
-        command.args(arguments).current_dir(&self.folder).env_remove("TILEWRIGHT_MODEL");
+        command
+            .args(arguments)
+            .current_dir(&self.folder)
+            .env_remove("TILEWRIGHT_MODEL")
+            .env_remove("TILEWRIGHT_TOKEN");
         command.stdin(Stdio::null());
         command
     }
