@@ -7,6 +7,7 @@ import os
 import pathlib
 import random
 import re
+import shlex
 import socket
 import subprocess
 import threading
@@ -227,10 +228,10 @@ def main():
     parser.add_argument("binary")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("server", nargs=argparse.REMAINDER, help="options of the server, behind --")
+    parser.add_argument("--server", default="", help="more options of the server, as one word")
     arguments = parser.parse_args()
     command = [arguments.binary, "serve", "--port", "0", "--client-timeout", "10", *QUICK]
-    command += [option for option in arguments.server if option != "--"]
+    command += shlex.split(arguments.server)
     environment = {k: v for k, v in os.environ.items() if k != "TILEWRIGHT_TOKEN"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
