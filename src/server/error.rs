@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use axum::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -209,6 +209,11 @@ impl IntoResponse for Refusal {
         let headers = response.headers_mut();
         match self {
             Self::Busy { seconds, .. } => drop(headers.insert(RETRY_AFTER, seconds.into())),
+            // OpenAI's clients would ask for all of it again.
+            Self::Late { .. } => {
+                let header = HeaderName::from_static("x-should-retry");
+                headers.insert(header, HeaderValue::from_static("false"));
+            }
             Self::Token => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }

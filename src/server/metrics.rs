@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::encoder::Counts;
+use crate::transcribe::TranscribeError;
 use crate::transcript::Transcript;
 
 /// Upper bounds of the classes of times, in seconds.
@@ -34,9 +35,10 @@ struct Numbers {
     requests: BTreeMap<(String, &'static str, u16), u64>,
     in_flight: u64,
     connections: u64,
-    /// Transcriptions that were done, and that were not.
+    /// Transcriptions by how they ended.
     done: u64,
-    undone: u64,
+    stopped: u64,
+    failed: u64,
     audio_seconds: f64,
     tokens: u64,
     answer: Histogram,
@@ -104,18 +106,20 @@ impl Metrics {
         self.lock().wait.add(time);
     }
 
-    /// A recording was transcribed, or was not.
-    pub(super) fn transcribed(&self, took: Duration, transcript: Option<&Transcript>) {
+    /// A transcription ended.
+    pub(super) fn ended(&self, took: Duration, result: &Result<Transcript, TranscribeError>) {
         let mut numbers = self.lock();
-        let Some(transcript) = transcript else {
-            numbers.undone += 1;
-            return;
-        };
-        numbers.done += 1;
-        numbers.audio_seconds += transcript.duration;
-        let tokens = transcript.segments.iter().map(|segment| segment.tokens.len() as u64);
-        numbers.tokens += tokens.sum::<u64>();
-        numbers.transcription.add(took);
+        match result {
+            Ok(transcript) => {
+                numbers.done += 1;
+                numbers.audio_seconds += transcript.duration;
+                let tokens = transcript.segments.iter().map(|segment| segment.tokens.len() as u64);
+                numbers.tokens += tokens.sum::<u64>();
+                numbers.transcription.add(took);
+            }
+            Err(TranscribeError::Stopped) => numbers.stopped += 1,
+            Err(_) => numbers.failed += 1,
+        }
     }
 
     /// How long a transcription takes, in whole seconds from 1 to 60.
@@ -136,14 +140,16 @@ impl Metrics {
                 *count as f64,
             );
         }
-        let Numbers { in_flight, connections, done, undone, audio_seconds, tokens, .. } = *numbers;
+        let Numbers { in_flight, connections, audio_seconds, tokens, .. } = *numbers;
         text.gauge("http_requests_in_flight", "Requests without an answer", in_flight as f64);
         text.gauge("connections", "Open connections", connections as f64);
         text.gauge("transcriptions_running", "Recordings at work", now.running as f64);
         text.gauge("transcriptions_waiting", "Recordings read or waiting", now.waiting as f64);
         text.head("transcriptions_total", "counter", "Transcriptions that ended");
-        text.line("transcriptions_total", "{outcome=\"done\"}", done as f64);
-        text.line("transcriptions_total", "{outcome=\"stopped\"}", undone as f64);
+        let Numbers { done, stopped, failed, .. } = *numbers;
+        for (outcome, count) in [("done", done), ("stopped", stopped), ("failed", failed)] {
+            text.line("transcriptions_total", &format!("{{outcome=\"{outcome}\"}}"), count as f64);
+        }
         text.counter("audio_seconds_total", "Seconds of audio transcribed", audio_seconds);
         text.counter("tokens_total", "Tokens of transcripts", tokens as f64);
         let Counts { windows, calls } = now.encoder;

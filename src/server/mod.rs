@@ -31,6 +31,9 @@
 //! one call. Nothing is taken from names or types that a client gives: what a recording is shows when
 //! it is read.
 //!
+//! A client that sends slowly, but not too slowly, has its place all the while: where clients are not
+//! trusted, put a proxy before the server that reads requests whole.
+//!
 //! A transcription ends at its next token when the client goes away, when [`Limits::request`] has
 //! passed or the server ends.
 //!
@@ -158,8 +161,12 @@ impl Server {
     /// Serves an engine to those who connect.
     ///
     /// # Errors
-    /// When the system does not give what it takes.
+    /// When a limit leaves nothing to serve with, or the system does not give what it takes.
     pub fn new(listener: TcpListener, engine: Arc<dyn Engine>, config: Config) -> io::Result<Self> {
+        if config.limits.concurrency == 0 || config.limits.connections == 0 {
+            let reason = "a server needs a connection and a transcription at a time, at least";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        }
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         // Threads that transcribe are kept: each has memory of its own from the allocator.

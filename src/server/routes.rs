@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Path, Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue};
-use axum::http::{HeaderName, Method, Uri};
+use axum::http::{HeaderMap, HeaderName, Method, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -15,7 +15,7 @@ use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::access::check_site;
-use super::app::{App, Deadline};
+use super::app::{App, Deadline, Phase};
 use super::body::{Courteous, Upload};
 use super::work::{Progress, Work};
 use super::{Form, Params, Refusal, reply};
@@ -25,16 +25,14 @@ type Shared = State<Arc<App>>;
 
 /// All routes.
 pub(super) fn router(app: Arc<App>) -> Router {
-    let reading = || get_only;
-    let speaking = || |method| wrong_method(method, "POST");
     Router::new()
-        .route("/", get(page).fallback(reading()))
-        .route("/health", get(health).fallback(reading()))
-        .route("/metrics", get(metrics).fallback(reading()))
-        .route("/v1/models", get(models).fallback(reading()))
-        .route("/v1/models/{*id}", get(model).fallback(reading()))
-        .route("/v1/audio/transcriptions", post(transcribe).fallback(speaking()))
-        .route("/v1/audio/translations", post(translate).fallback(speaking()))
+        .route("/", get(page).fallback(get_only))
+        .route("/health", get(health).fallback(get_only))
+        .route("/metrics", get(metrics).fallback(get_only))
+        .route("/v1/models", get(models).fallback(get_only))
+        .route("/v1/models/{*id}", get(model).fallback(get_only))
+        .route("/v1/audio/transcriptions", post(transcribe).fallback(post_only))
+        .route("/v1/audio/translations", post(translate).fallback(post_only))
         .fallback(nothing)
         .layer(from_fn_with_state(Arc::clone(&app), around))
         .with_state(app)
@@ -65,7 +63,7 @@ async fn around(State(app): Shared, request: Request, next: Next) -> Response {
 }
 
 /// The page, which asks for a token, and whether the server is alive may be seen by all.
-fn may_ask(app: &App, route: &str, headers: &axum::http::HeaderMap) -> Result<(), Refusal> {
+fn may_ask(app: &App, route: &str, headers: &HeaderMap) -> Result<(), Refusal> {
     let token = app.config.token.as_ref();
     check_site(headers, app.is_local && token.is_none())?;
     match token {
@@ -89,11 +87,11 @@ async fn nothing(uri: Uri) -> Refusal {
 }
 
 async fn get_only(method: Method) -> Refusal {
-    wrong_method(method, "GET").await
+    Refusal::Method { method: method.to_string(), allowed: "GET" }
 }
 
-async fn wrong_method(method: Method, allowed: &'static str) -> Refusal {
-    Refusal::Method { method: method.to_string(), allowed }
+async fn post_only(method: Method) -> Refusal {
+    Refusal::Method { method: method.to_string(), allowed: "POST" }
 }
 
 async fn page(State(app): Shared) -> Response {
@@ -101,7 +99,7 @@ async fn page(State(app): Shared) -> Response {
 }
 
 async fn health(State(app): Shared) -> Response {
-    if *app.phase.borrow() > super::app::Phase::Serving {
+    if *app.phase.borrow() > Phase::Serving {
         return Refusal::ShuttingDown.into_response();
     }
     reply::with_type("application/json", r#"{"status":"ok"}"#)

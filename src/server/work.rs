@@ -93,7 +93,7 @@ impl Job {
         };
         let result =
             self.app.engine.transcribe(&mut samples, &self.params.settings, &self.stop, on);
-        self.app.metrics.transcribed(begun.elapsed(), result.as_ref().ok());
+        self.app.metrics.ended(begun.elapsed(), &result);
         match result {
             _ if samples.is_longer => Err(Refusal::Duration { limit, announced: None }),
             Err(TranscribeError::Audio(error)) => Err(Refusal::Audio(error)),

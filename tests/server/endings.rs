@@ -1,14 +1,16 @@
 //! How a server ends.
 
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tilewright::server::Limits;
+use tilewright::server::{Config, Limits, Server};
 
 use crate::client::{Form, Reply};
-use crate::{Running, eventually, limits};
+use crate::engine::Played;
+use crate::{Running, config, eventually, limits};
 
 const PATH: &str = "/v1/audio/transcriptions";
 
@@ -76,4 +78,13 @@ fn connections_that_are_idle_do_not_hold_the_end_up() {
     server.handle.shut_down();
     server.ended();
     drop(idle);
+}
+
+#[test]
+fn limits_that_leave_nothing_are_refused() {
+    for limits in [Limits { concurrency: 0, ..limits() }, Limits { connections: 0, ..limits() }] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let config = Config { limits, ..config() };
+        assert!(Server::new(listener, Arc::new(Played::default()), config).is_err());
+    }
 }

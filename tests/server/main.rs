@@ -54,8 +54,11 @@ impl Running {
         Self::played(Config { limits, ..config() })
     }
 
+    /// Asks until there is an answer: a server of little patience may have none for a busy machine.
     fn get(&self, path: &str) -> Reply {
-        client::ask(self.address, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n"), b"")
+        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n");
+        let ask = || Reply::if_any(&mut client::send(self.address, &head, b""));
+        (0..100).find_map(|_| ask()).expect("an answer")
     }
 
     fn transcribe(&self, form: &Form) -> Reply {
