@@ -17,6 +17,8 @@ use super::{CpuError, Numeric, Output};
 
 /// Taps of a convolution.
 const TAPS: usize = 3;
+/// Positions that are copied at a time.
+const COPIED: usize = 64 << 10;
 
 /// A convolution of three taps with padding 1, bias and GELU, packed.
 #[derive(Debug, Clone)]
@@ -140,7 +142,8 @@ pub(super) fn stem(
         let between = hidden.get::<f32>((frames + 2) * second.inputs);
         let inner = pad(between, second.inputs);
         first.matmul(level, padded, 1, Output::Store).run(inner, workspace);
-        out.copy_from_slice(positions);
+        let parts = out.par_chunks_mut(COPIED).zip(positions.par_chunks(COPIED));
+        parts.for_each(|(out, positions)| out.copy_from_slice(positions));
         second.matmul(level, between, 2, Output::Add).run(out, workspace);
         workspace.frames = transposed;
         workspace.hidden = hidden;

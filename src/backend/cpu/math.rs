@@ -281,42 +281,6 @@ mod tests {
     }
 
     #[test]
-    fn quotients_are_those_of_a_division() {
-        struct Divide<'a>(&'a [f32], f32);
-        impl Work for Divide<'_> {
-            type Output = Vec<f32>;
-            #[inline(always)]
-            fn run<S: Simd>(self, s: S) -> Vec<f32> {
-                let (by, inverse) = (s.splat(self.1), s.splat(1.0 / self.1));
-                let mut out = Vec::new();
-                for x in self.0.chunks_exact(S::LANES) {
-                    let mut lanes = [0.0; MAX_LANES];
-                    s.store(s.divide(s.load(x), by, inverse), &mut lanes);
-                    out.extend_from_slice(&lanes[..S::LANES]);
-                }
-                out
-            }
-        }
-        let mut state = 1_u64;
-        let mut random = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
-            // 1 to 2, with all mantissas.
-            f32::from_bits(127 << 23 | (state >> 41) as u32)
-        };
-        for level in levels() {
-            for round in 0..2000 {
-                let scale = random() * [1.0, 1e-29, 3e28, 0.01][round % 4];
-                let x: Vec<f32> = (0..64).map(|i| random() * scale * (i * 2 - 63) as f32).collect();
-                for (x, y) in x.iter().zip(level.run(Divide(&x, scale))) {
-                    assert_eq!(y.to_bits(), (x / scale).to_bits(), "{x} / {scale}");
-                }
-                let ends = [0.0; 16];
-                assert_eq!(level.run(Divide(&ends, scale)), ends);
-            }
-        }
-    }
-
-    #[test]
     fn the_largest_magnitude_keeps_nan() {
         struct Max<'a>(&'a [f32]);
         impl Work for Max<'_> {

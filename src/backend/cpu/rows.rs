@@ -28,7 +28,7 @@ impl Cpu {
         self.level.run(Max(row))
     }
 
-    /// Divides by the scale and rounds to −127..=127. Both slices have the same length.
+    /// Multiplies with the inverse of the scale and rounds to −127..=127. Both slices have the same length.
     pub(in crate::backend) fn quantise(&self, row: &[f32], scale: f32, into: &mut [i8]) {
         struct Quantise<'a>(&'a [f32], f32, &'a mut [i8]);
         impl Work for Quantise<'_> {
@@ -36,8 +36,9 @@ impl Cpu {
             #[inline(always)]
             #[expect(clippy::manual_clamp, reason = "NaN becomes -127, as in the matmuls here")]
             fn run<S: Simd>(self, _: S) {
+                let inverse = 1.0 / self.1;
                 for (x, into) in self.0.iter().zip(self.2) {
-                    let x = (x / self.1).max(-127.0).min(127.0) + INTEGERS;
+                    let x = (x * inverse).max(-127.0).min(127.0) + INTEGERS;
                     // The lowest bits of the sum are the integer.
                     *into = x.to_bits() as i8;
                 }
@@ -115,7 +116,7 @@ mod tests {
                 let mut got = vec![0; numbers.len()];
                 cpu.quantise(&numbers, scale, &mut got);
                 for (x, got) in numbers.iter().zip(got) {
-                    let expected = (x / scale).clamp(-127.0, 127.0).round_ties_even() as i8;
+                    let expected = (x * (1.0 / scale)).clamp(-127.0, 127.0).round_ties_even() as i8;
                     assert_eq!(got, expected, "{x} / {scale} with {}", cpu.isa());
                 }
             }

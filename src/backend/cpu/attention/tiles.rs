@@ -27,7 +27,7 @@ pub(in super::super) const GROUP: usize = TILE_ROWS;
 /// Bytes of a group's part of 32 channels, as queries, keys or values.
 const BLOCK: usize = 2 * TILE;
 /// Groups of keys whose scores are computed before their softmax.
-const AHEAD: usize = 4;
+const AHEAD: usize = 2;
 /// The largest head, in blocks of 32 channels.
 const MAX_BLOCKS: usize = 4;
 /// How far a score may exceed the reference, in powers of two. Sums of powers, times values of any
@@ -46,6 +46,8 @@ pub(in super::super) struct InTiles {
     valid: usize,
     /// Of 32 channels of a head.
     blocks: usize,
+    /// Whether weights are within an ulp: what else is of integers loses far more.
+    coarse: bool,
 }
 
 impl InTiles {
@@ -57,7 +59,8 @@ impl InTiles {
         let blocks = size / TILE_COLUMNS;
         let fits = size.is_multiple_of(TILE_COLUMNS) && (1..=MAX_BLOCKS).contains(&blocks);
         let suits = fits && numeric != Numeric::F32;
-        suits.then_some(Self { tiles, heads, d_model, valid, blocks })
+        let coarse = matches!(numeric, Numeric::I8 { .. });
+        suits.then_some(Self { tiles, heads, d_model, valid, blocks, coarse })
     }
 
     /// Blocks of a row of queries, keys and values.
@@ -193,6 +196,7 @@ impl Work for Attend<'_> {
                     stride: shape.group_bytes(),
                     blocks: shape.blocks,
                     valid: shape.valid,
+                    coarse: shape.coarse,
                 };
                 attend(shape.tiles, &mut session, &parts, &mut scratch);
                 let rows = out.len() / shape.d_model;
@@ -219,6 +223,7 @@ struct Parts<'a> {
     blocks: usize,
     /// Keys that count.
     valid: usize,
+    coarse: bool,
 }
 
 /// What lies in the first-level cache.
@@ -272,20 +277,16 @@ fn attend(tiles: Tiles, session: &mut Session, parts: &Parts<'_>, scratch: &mut 
             reference = Columns(tiles.largest(scores).0.map(f32::ceil));
         }
         let weights = TileSums::all_mut(&mut weights[..count.div_ceil(2)]);
-        let powers = loop {
-            let [largest, powers] = tiles.powers(scores, &reference, weights);
-            let exceeds = |(largest, reference): (&f32, &f32)| *largest > reference + HEADROOM;
-            if !largest.0.iter().zip(&reference.0).any(exceeds) {
-                break powers;
+        total = loop {
+            let sum = if parts.coarse {
+                tiles.coarse_powers(scores, &reference, HEADROOM, &total, weights)
+            } else {
+                tiles.powers(scores, &reference, HEADROOM, &total, weights)
+            };
+            if let Some(total) = sum {
+                break total;
             }
-            let mut factors = Columns([1.0; TILE_COLUMNS]);
-            for ((factor, reference), largest) in
-                factors.0.iter_mut().zip(&mut reference.0).zip(largest.0)
-            {
-                let next = reference.max(largest.ceil());
-                *factor = (*reference - next).exp2();
-                *reference = next;
-            }
+            let factors = raise(&mut reference, &tiles.largest(scores));
             for sums in &mut *sums {
                 tiles.scale(sums.get_mut(), &factors);
             }
@@ -293,9 +294,6 @@ fn attend(tiles: Tiles, session: &mut Session, parts: &Parts<'_>, scratch: &mut 
                 *total *= factor;
             }
         };
-        for (total, powers) in total.0.iter_mut().zip(powers.0) {
-            *total += powers;
-        }
         let weights: &[u8] = bytemuck::cast_slice(&weights[..count * GROUP / 2 * TILE_COLUMNS]);
         let start = if first == 0 { Start::Zero } else { Start::Sums };
         for (block, sums) in sums.iter_mut().enumerate() {
@@ -309,4 +307,18 @@ fn attend(tiles: Tiles, session: &mut Session, parts: &Parts<'_>, scratch: &mut 
     for sums in sums {
         tiles.scale(sums.get_mut(), &inverse);
     }
+}
+
+/// Moves references to the next integers above the scores that exceed them; returns what sums are
+/// multiplied with.
+#[cold]
+fn raise(reference: &mut Columns, largest: &Columns) -> Columns {
+    let mut factors = Columns([1.0; TILE_COLUMNS]);
+    for ((factor, reference), largest) in factors.0.iter_mut().zip(&mut reference.0).zip(largest.0)
+    {
+        let next = reference.max(largest.ceil());
+        *factor = (*reference - next).exp2();
+        *reference = next;
+    }
+    factors
 }

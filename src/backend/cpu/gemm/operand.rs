@@ -9,7 +9,7 @@ use super::super::pack::{Spec, scale_of};
 use super::super::simd::blocks::{Blocks, Dot, Together};
 use super::super::simd::{Engine, Level, MAX_LANES, Simd, panel};
 use super::super::tile::Rows;
-use super::row_stride;
+use super::{BLOCK, row_stride};
 
 /// Rows of a tile of activations.
 #[cfg(target_arch = "x86_64")]
@@ -191,24 +191,19 @@ pub(super) fn requantise<S: Simd>(
         }
         return;
     }
-    let mut fast = true;
-    for (scale, maxima) in scales.iter_mut().zip(maxima) {
+    let mut inverses = [0.0; BLOCK];
+    for ((scale, inverse), maxima) in scales.iter_mut().zip(&mut inverses).zip(maxima) {
         let mut largest = 0;
         for lane in &maxima[..S::LANES] {
             largest = if *lane > largest { *lane } else { largest };
         }
         *scale = scale_of(f32::from_bits(largest as u32));
-        fast &= divides_fast(*scale);
+        *inverse = 1.0 / *scale;
     }
     let mut at = 0;
     while at < form.k.next_multiple_of(INTEGERS) {
-        for (row, scale) in scales[..rows].iter().enumerate() {
-            let divisor = Divisor::new(s, *scale);
-            if fast {
-                quantise::<S, true>(s, form, row, x(row), at, divisor, to);
-            } else {
-                quantise::<S, false>(s, form, row, x(row), at, divisor, to);
-            }
+        for (row, inverse) in inverses[..rows].iter().enumerate() {
+            quantise(s, form, row, x(row), at, s.splat(*inverse), to);
         }
         at += 4 * S::LANES;
     }
@@ -309,15 +304,10 @@ fn prepare_row<S: Simd>(
                 }
             };
             scales[row] = scale;
-            let fast = divides_fast(divisor);
-            let divisor = Divisor::new(s, divisor);
+            let inverse = s.splat(1.0 / divisor);
             let mut at = 0;
             while at < form.k.next_multiple_of(INTEGERS) {
-                if fast {
-                    quantise::<S, true>(s, form, row, x, at, divisor, to);
-                } else {
-                    quantise::<S, false>(s, form, row, x, at, divisor, to);
-                }
+                quantise(s, form, row, x, at, inverse, to);
                 at += 4 * S::LANES;
             }
         }
@@ -353,43 +343,24 @@ fn narrow<S: Simd>(s: S, form: Form, row: usize, x: impl Row, to: &mut [u8]) {
     }
 }
 
-/// Whether nothing of [`Simd::divide`] is lost below or above what f32 holds.
-fn divides_fast(divisor: f32) -> bool {
-    (1e-30..1e30).contains(&divisor)
-}
-
-/// What a row is divided by.
-#[derive(Clone, Copy)]
-struct Divisor<S: Simd> {
-    scale: S::F32,
-    inverse: S::F32,
-}
-
-impl<S: Simd> Divisor<S> {
-    #[inline(always)]
-    fn new(s: S, scale: f32) -> Self {
-        Self { scale: s.splat(scale), inverse: s.splat(1.0 / scale) }
-    }
-}
-
-/// Divides the four vectors of a row from `at` on and rounds them to −127..=127.
+/// Multiplies the four vectors of a row from `at` on with the inverse of its scale and rounds them to
+/// −127..=127. NaN becomes −127; its row's scale is NaN.
 #[inline(always)]
-fn quantise<S: Simd, const FAST: bool>(
+fn quantise<S: Simd>(
     s: S,
     form: Form,
     row: usize,
     x: impl Row,
     at: usize,
-    by: Divisor<S>,
+    inverse: S::F32,
     to: &mut [u8],
 ) {
-    let (low, high) = (s.splat(-127.0), s.splat(127.0));
+    let low = s.splat(-127.0);
     let mut integers = [s.zero(); 4];
     for (i, integers) in integers.iter_mut().enumerate() {
         let x = x.load(s, at + i * S::LANES);
-        // A quotient, not a product with the inverse: bit for bit what the NPU's host code does.
-        let x = if FAST { s.divide(x, by.scale, by.inverse) } else { s.div(x, by.scale) };
-        *integers = s.to_i32(s.min(s.max(x, low), high));
+        // The largest is 127, within rounding: it needs no limit.
+        *integers = s.to_i32(s.max(s.mul(x, inverse), low));
     }
     match form.engine {
         Engine::Words => {

@@ -169,16 +169,6 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn divide(self, x: __m256, by: __m256, inverse: __m256) -> __m256 {
-        // SAFETY: no memory is touched; `self` proves FMA.
-        unsafe {
-            let q = _mm256_mul_ps(x, inverse);
-            let q = _mm256_fmadd_ps(_mm256_fnmadd_ps(q, by, x), inverse, q);
-            _mm256_fmadd_ps(_mm256_fnmadd_ps(q, by, x), inverse, q)
-        }
-    }
-
-    #[inline(always)]
     fn load_weights(self, from: &[i8]) -> __m256i {
         let from = &from[..LANES * Self::GROUP];
         // SAFETY: `from` has 16 bytes, which is one __m128i; `self` proves AVX2.

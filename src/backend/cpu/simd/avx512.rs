@@ -234,18 +234,6 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn divide(self, x: __m512, by: __m512, inverse: __m512) -> __m512 {
-        // SAFETY: no memory is touched; `self` proves AVX-512 F.
-        unsafe {
-            // With a correctly rounded inverse the second correction rounds as a division does
-            // (Markstein): 5 instructions that run twice a cycle instead of one in 10 cycles.
-            let q = _mm512_mul_ps(x, inverse);
-            let q = _mm512_fmadd_ps(_mm512_fnmadd_ps(q, by, x), inverse, q);
-            _mm512_fmadd_ps(_mm512_fnmadd_ps(q, by, x), inverse, q)
-        }
-    }
-
-    #[inline(always)]
     fn sum_lanes(self, x: __m512) -> f32 {
         // SAFETY: no memory is touched; `self` proves AVX-512 F.
         unsafe { _mm512_reduce_add_ps(x) }

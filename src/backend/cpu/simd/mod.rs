@@ -191,13 +191,6 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
             }
         }
     }
-    /// `x / by`, rounded as a division is. `inverse` is 1 / `by`, and both are at most 2¹⁰⁰ and at
-    /// least 2⁻¹⁰⁰.
-    #[inline(always)]
-    fn divide(self, x: Self::F32, by: Self::F32, inverse: Self::F32) -> Self::F32 {
-        let _ = inverse;
-        self.div(x, by)
-    }
     /// Adds the lowest bits of `by`, a float, to the exponent of `x`.
     fn shift_exponent(self, x: Self::F32, by: Self::F32) -> Self::F32;
 
