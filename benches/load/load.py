@@ -19,6 +19,8 @@ QUICK = ["--max-tokens", "24", "--temperature-increment", "0", "--no-speech-thre
 QUICK += ["--logprob-threshold", "-1000"]
 PATHS = ["/v1/audio/transcriptions", "/v1/audio/translations"]
 BOUNDARY = "boundary-of-the-load"
+# Seconds that a client waits; the server's own limit is shorter.
+PATIENCE = 900
 
 # What clients do, how often, and which statuses are right. None is a connection that ends.
 KINDS = {
@@ -78,10 +80,12 @@ def request(kind: str, source: random.Random) -> tuple[bytes, bytes]:
     return "\r\n".join([*lines, "", ""]).encode(), body
 
 
-def ask(address: tuple[str, int], kind: str, source: random.Random) -> tuple[int | None, int]:
+def ask(
+    address: tuple[str, int], kind: str, source: random.Random
+) -> tuple[int | str | None, int]:
     """The status that a client of a kind sees, and when to come again."""
     head, body = request(kind, source)
-    with socket.create_connection(address, timeout=120) as stream:
+    with socket.create_connection(address, timeout=PATIENCE) as stream:
         stream.sendall(head)
         try:
             if kind == "slow":
@@ -99,24 +103,25 @@ def ask(address: tuple[str, int], kind: str, source: random.Random) -> tuple[int
         except OSError:
             # The answer may be there all the same.
             pass
-        stream.settimeout(120)
+        stream.settimeout(PATIENCE)
         if kind.startswith("hangs up"):
             time.sleep(source.uniform(0, 0.5))
             return None, 0
-        answer = b""
+        answer, error = b"", None
         try:
             while piece := stream.recv(65536):
                 answer += piece
-        except OSError:
-            pass
+        except OSError as raised:
+            error = type(raised).__name__
     if not answer:
-        return None, 0
+        return error if kind != "too slow" else None, 0
     status = int(answer.split(b" ", 2)[1])
     if b'data: {"error"' in answer:
-        return -1, 0
-    complete = not (kind == "stream" and status == 200) or b"transcript.text.done" in answer
+        return "an error in the stream", 0
+    if kind == "stream" and status == 200 and b"transcript.text.done" not in answer:
+        return "a stream without an end", 0
     again = re.search(rb"retry-after: (\d+)", answer)
-    return status if complete else -2, int(again.group(1)) if again else 0
+    return status, int(again.group(1)) if again else 0
 
 
 class Load:
@@ -139,10 +144,11 @@ class Load:
                 status, again = ask(self.address, kind, source)
             except OSError as error:
                 status, again = f"{type(error).__name__}: {error}", 0
+            took = time.monotonic() - begun
             with self.lock:
                 self.counts[kind, status] += 1
                 if status == 200 and kind not in ("health", "slow"):
-                    self.times.append(time.monotonic() - begun)
+                    self.times.append(took)
             time.sleep(source.uniform(0.5, 1.0) * again)
 
     def unexpected(self) -> dict[str, int]:
@@ -207,7 +213,7 @@ def run(arguments: argparse.Namespace, pid: int, address: tuple[str, int]) -> di
         "served": len(times),
         "served_per_second": round(len(times) / took, 2),
         "audio_seconds_per_second": round(metric(address, "audio_seconds_total") / took, 1),
-        "seconds": {"p50": at(0.5), "p95": at(0.95), "p99": at(0.99)},
+        "seconds": {"p50": at(0.5), "p95": at(0.95), "p99": at(0.99), "most": at(1)},
         "windows_per_encoder_call": round(
             metric(address, "encoder_windows_total") / metric(address, "encoder_calls_total"), 2
         ),
