@@ -45,6 +45,16 @@ fn end(child: Child) -> Outcome {
 }
 
 #[test]
+fn help_has_examples_and_every_limit_with_its_default() {
+    let help = Sandbox::new().run(&["serve", "--help"]).success();
+    assert!(help.contains("Examples:\n  tilewright serve "), "{help}");
+    for limit in ["concurrency", "queue", "connections", "max-body", "max-duration", "timeout"] {
+        let at = help.find(&format!("--{limit} <")).expect(limit);
+        assert!(help[at..].lines().take(6).any(|line| line.contains("[default: ")), "{limit}");
+    }
+}
+
+#[test]
 fn it_serves_until_it_is_told_to_end() {
     let sandbox = Sandbox::new();
     let (child, address) = serve(&sandbox, &[]);
