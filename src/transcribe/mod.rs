@@ -37,6 +37,7 @@ mod align;
 mod segments;
 mod silence;
 mod sound;
+mod threads;
 mod words;
 
 use crate::audio::{AudioError, HOP, LogMel, SAMPLE_RATE, UnsupportedBins, Workspace};
@@ -52,6 +53,7 @@ use align::Request;
 use segments::Cuts;
 use sound::Sound;
 pub use sound::{RawSamples, Samples};
+use threads::Pools;
 
 /// Seconds of a frame of the spectrogram.
 const FRAME: f64 = HOP as f64 / SAMPLE_RATE as f64;
@@ -143,12 +145,16 @@ pub enum Event<'a> {
 
 /// A checkpoint that transcribes: any number of recordings at the same time, each on a thread of its
 /// own.
+///
+/// Its operators run on the rayon pool that it is called from. Called from a thread of none, it has
+/// pools of its own, of as many threads as the global one.
 pub struct Transcriber {
     encoder: SharedEncoder,
     decoder: Decoder,
     tokenizer: Tokenizer,
     config: GenerationConfig,
     log_mel: LogMel,
+    pools: Pools,
 }
 
 impl Transcriber {
@@ -171,7 +177,14 @@ impl Transcriber {
         let tokenizer = Tokenizer::of(weights, decoder.dimensions().vocabulary)?;
         let config = GenerationConfig::of(weights)?;
         let log_mel = LogMel::new(sizes.mel_bins)?;
-        Ok(Self { encoder, decoder, tokenizer, config, log_mel })
+        let pools = Pools::new(rayon::current_num_threads());
+        Ok(Self { encoder, decoder, tokenizer, config, log_mel, pools })
+    }
+
+    /// With so many threads for each recording, where it has pools of its own.
+    #[must_use]
+    pub fn with_threads(self, threads: usize) -> Self {
+        Self { pools: Pools::new(threads), ..self }
     }
 
     /// The encoder, which others may share.
@@ -215,9 +228,19 @@ impl Transcriber {
         samples: &mut dyn Samples,
         settings: &Settings,
         stop: &Stop,
-        on: &mut dyn FnMut(Event<'_>),
+        on: &mut (dyn FnMut(Event<'_>) + Send),
     ) -> Result<Transcript, TranscribeError> {
-        let Self { encoder, decoder, tokenizer, config, log_mel } = self;
+        self.pools.run(|| self.transcribe_here(samples, settings, stop, on))
+    }
+
+    fn transcribe_here(
+        &self,
+        samples: &mut dyn Samples,
+        settings: &Settings,
+        stop: &Stop,
+        on: &mut (dyn FnMut(Event<'_>) + Send),
+    ) -> Result<Transcript, TranscribeError> {
+        let Self { encoder, decoder, tokenizer, config, log_mel, .. } = self;
         let task = self.task(settings)?.until(stop.clone());
         let mut said = Said::default();
         if let Some(prompt) = &settings.initial_prompt {

@@ -5,7 +5,7 @@ use std::io::Read;
 use crate::audio::{AudioError, AudioReader, Window};
 
 /// Where samples come from: 16 kHz, one channel.
-pub trait Samples {
+pub trait Samples: Send {
     /// Appends some more; `false` at the end.
     ///
     /// # Errors
@@ -37,7 +37,7 @@ impl<R: Read> RawSamples<R> {
     }
 }
 
-impl<R: Read> Samples for RawSamples<R> {
+impl<R: Read + Send> Samples for RawSamples<R> {
     fn more(&mut self, into: &mut Vec<f32>) -> Result<bool, AudioError> {
         let mut bytes = [0; 32 << 10];
         let start = usize::from(self.half.is_some());
