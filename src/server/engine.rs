@@ -21,7 +21,7 @@ pub trait Engine: Send + Sync + 'static {
         samples: &mut dyn Samples,
         settings: &Settings,
         stop: &Stop,
-        on: &mut dyn FnMut(Event<'_>),
+        on: &mut (dyn FnMut(Event<'_>) + Send),
     ) -> Result<Transcript, TranscribeError>;
 
     /// What its encoder has done so far.
@@ -38,7 +38,7 @@ impl Engine for Transcriber {
         samples: &mut dyn Samples,
         settings: &Settings,
         stop: &Stop,
-        on: &mut dyn FnMut(Event<'_>),
+        on: &mut (dyn FnMut(Event<'_>) + Send),
     ) -> Result<Transcript, TranscribeError> {
         Self::transcribe(self, samples, settings, stop, on)
     }

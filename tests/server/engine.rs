@@ -68,7 +68,7 @@ impl Engine for Played {
         samples: &mut dyn Samples,
         settings: &Settings,
         stop: &Stop,
-        on: &mut dyn FnMut(Event<'_>),
+        on: &mut (dyn FnMut(Event<'_>) + Send),
     ) -> Result<Transcript, TranscribeError> {
         self.begun.fetch_add(1, Ordering::SeqCst);
         let mut heard = Vec::new();
