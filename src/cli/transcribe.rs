@@ -413,10 +413,10 @@ impl<'a> Work<'a> {
                     }
                     Event::Position(seconds) => progress.position(seconds),
                     Event::Segment(segment) => {
-                        progress.text(&segment.text);
+                        let line = segment.line();
+                        progress.text(&line);
                         if live && printed.is_ok() {
-                            let line = segment.text.trim().to_owned() + "\n";
-                            printed = progress.suspend(|| output::print(&line));
+                            printed = progress.suspend(|| output::print(&(line + "\n")));
                         }
                     }
                 }
