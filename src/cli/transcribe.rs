@@ -458,16 +458,16 @@ fn threads(count: usize) -> Option<ThreadPool> {
     ThreadPoolBuilder::new().num_threads(count.max(1)).build().ok()
 }
 
-/// Standard input: a recording, which is read whole, or samples, which are used as they come.
+/// Standard input: a recording or samples, used as they come.
 fn standard_input() -> Result<Box<dyn Samples>, CliError> {
     const RECORDINGS: [&[u8]; 5] = [b"RIFF", b"RF64", b"fLaC", b"OggS", b"ID3"];
-    let mut stdin = std::io::stdin().lock();
     let mut first = Vec::new();
-    stdin.by_ref().take(4).read_to_end(&mut first).map_err(CliError::Stdin)?;
+    std::io::stdin().take(4).read_to_end(&mut first).map_err(CliError::Stdin)?;
     let is_mp3 = matches!(first[..], [0xFF, second, ..] if second & 0xE6 == 0xE2);
-    if is_mp3 || RECORDINGS.iter().any(|magic| first.starts_with(magic)) {
-        stdin.read_to_end(&mut first).map_err(CliError::Stdin)?;
-        return Ok(Box::new(audio::from_bytes("standard input", first)?));
+    let is_recording = is_mp3 || RECORDINGS.iter().any(|magic| first.starts_with(magic));
+    let all = Cursor::new(first).chain(std::io::stdin());
+    if is_recording {
+        return Ok(Box::new(audio::from_pipe("standard input", all)?));
     }
-    Ok(Box::new(RawSamples::new(Cursor::new(first).chain(std::io::stdin()))))
+    Ok(Box::new(RawSamples::new(all)))
 }
