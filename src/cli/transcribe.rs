@@ -1,6 +1,7 @@
 //! `tilewright transcribe`: from sound to text.
 
 mod inputs;
+mod pattern;
 mod progress;
 mod record;
 
@@ -36,8 +37,9 @@ use record::Record;
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct TranscribeArgs {
-    /// Recordings (WAV, FLAC, MP3, Ogg Vorbis), folders of them, or - for standard input: a recording,
-    /// or signed 16-bit little-endian samples at 16 kHz, transcribed as they come
+    /// Recordings (WAV, FLAC, MP3, Ogg Vorbis), folders of them, patterns like 'talks/**/*.mp3', or -
+    /// for standard input: a recording, or signed 16-bit little-endian samples at 16 kHz, transcribed
+    /// as they come
     #[arg(required = true)]
     audio: Vec<PathBuf>,
 
@@ -148,6 +150,7 @@ Examples:
   tilewright transcribe talk.mp3 --weights openai/whisper-base --format srt > talk.srt
   tilewright transcribe recordings/ --weights DIR --format txt,json --out texts --jobs 2
   tilewright transcribe corpus/ --weights DIR --out texts --shard $TASK/$TASKS
+  tilewright transcribe 'talks/**/*.mp3' --weights DIR --out texts
   ffmpeg -v error -i URL -f s16le -ar 16000 -ac 1 - | tilewright transcribe - --weights DIR
 
 JSON, the fields of OpenAI's verbose_json:

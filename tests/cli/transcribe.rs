@@ -168,6 +168,8 @@ fn what_makes_no_sense_is_said() {
         (&["a.wav", "sub/a.wav", "--out", "o"], "the same files"),
         (&["a.wav"], "a.wav"),
         (&["missing.wav"], "missing.wav"),
+        (&["*.mp3"], "no file matches `*.mp3`"),
+        (&["[.mp3"], "`[.mp3` is no pattern"),
     ] {
         let outcome = run(&sandbox, arguments);
         assert_eq!(outcome.status, Some(1), "{arguments:?}: {}", outcome.stderr);
