@@ -258,7 +258,7 @@ pub(crate) fn run(args: &TranscribeArgs) -> Result<Status, CliError> {
         [input] if !args.is_stdin() => Some(audio::open(&input.path)?),
         _ => None,
     };
-    let weights = weights(args)?;
+    let weights = Arc::new(weights(args)?);
     let work = Work::new(args, &weights, &inputs)?;
     if args.is_stdin() || inputs.len() == 1 {
         if let Some(input) = inputs.first() {
@@ -286,7 +286,7 @@ fn weights(args: &TranscribeArgs) -> Result<Weights, CliError> {
 /// What all jobs share.
 struct Work<'a> {
     args: &'a TranscribeArgs,
-    weights: &'a Weights,
+    weights: &'a Arc<Weights>,
     inputs: &'a [Input],
     formats: Vec<Format>,
     settings: Settings,
@@ -298,7 +298,7 @@ struct Work<'a> {
 impl<'a> Work<'a> {
     fn new(
         args: &'a TranscribeArgs,
-        weights: &'a Weights,
+        weights: &'a Arc<Weights>,
         inputs: &'a [Input],
     ) -> Result<Self, CliError> {
         let (formats, settings, cpu) = (args.formats(), args.settings(), Cpu::new()?);
@@ -316,7 +316,8 @@ impl<'a> Work<'a> {
     fn transcriber(&self, jobs: usize) -> Result<Transcriber, CliError> {
         let placed = Placed::new(&self.args.place, self.cpu, self.weights)?;
         let pool = if jobs > 1 { threads(rayon::current_num_threads()) } else { None };
-        let encoder = SharedEncoder::new(placed.encoder, pool.map(Arc::new));
+        let encoder = placed.or_else_on_cpu(&self.args.place, self.cpu, self.weights);
+        let encoder = SharedEncoder::new(encoder, pool.map(Arc::new));
         let cache = self.weights.pack_cache()?;
         let numeric = self.args.place.numeric();
         Ok(Transcriber::new(encoder, self.cpu, numeric, self.weights, Some(&cache))?)
