@@ -1,6 +1,6 @@
-//! Any bytes as a `config.json` beside weights of a few numbers, and as a `generation_config.json`: read
-//! and believed as far as the weights bear it out, or refused, without a panic, a hang or an absurd
-//! allocation.
+//! Any bytes as a `config.json` beside weights of a few numbers, and as a `generation_config.json`:
+//! read and believed as far as the weights bear it out, or refused, without a panic, a hang or an
+//! absurd allocation.
 //!
 //! Seeds: `fuzz/seeds.py`; then
 //! `cargo +nightly fuzz run config -- -rss_limit_mb=1024 -timeout=10 -max_len=4096`

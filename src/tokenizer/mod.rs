@@ -1,8 +1,9 @@
 //! Text and Whisper's tokens.
 //!
 //! A [`Tokenizer`] is made of a checkpoint's `tokenizer.json`, of which vocabulary, merges and added
-//! tokens are read, see the source of `file`. Text becomes tokens through the `tokenizers` crate; tokens
-//! become text through a table of bytes, as a token may end within a character. [`Special`] tokens say what the decoder is to do, and when something was said.
+//! tokens are read, see the source of `file`. Text becomes tokens through the `tokenizers` crate;
+//! tokens become text through a table of bytes, as a token may end within a character. [`Special`]
+//! tokens say what the decoder is to do, and when something was said.
 //!
 //! Without a checkpoint, [`Tokenizer::synthetic`] has Whisper's tokens at their places, and
 //! made-up syllables for text.
