@@ -1,15 +1,19 @@
-//! Any bytes as a sound file: read as windows, each turned into a spectrogram.
+//! Any bytes as a sound file, and as what comes through a pipe: read as windows, each turned into a
+//! spectrogram.
 //!
 //! `mkdir -p fuzz/corpus/audio && cp tests/data/* fuzz/corpus/audio`, then
 //! `cargo +nightly fuzz run audio -- -rss_limit_mb=1024 -timeout=10`
 #![no_main]
 
 use std::collections::BTreeSet;
+use std::io::Cursor;
 use std::panic;
 use std::sync::{LazyLock, Mutex};
 
 use libfuzzer_sys::fuzz_target;
-use tilewright::audio::{self, LogMel, MAX_MAGNITUDE, WINDOW_FRAMES, WINDOW_SAMPLES};
+use tilewright::audio::{
+    self, AudioError, AudioReader, LogMel, MAX_MAGNITUDE, WINDOW_FRAMES, WINDOW_SAMPLES,
+};
 
 static MEL: LazyLock<LogMel> = LazyLock::new(|| LogMel::new(80).expect("80 bins"));
 
@@ -50,7 +54,12 @@ fn tolerate_caught_panics() {
 fuzz_target!(init: tolerate_caught_panics(), |bytes: &[u8]| {
     let mut bytes = bytes.to_vec();
     sign_pages(&mut bytes);
-    let Ok(mut reader) = audio::from_bytes("fuzz", bytes) else { return };
+    read(audio::from_pipe("fuzz", Cursor::new(bytes.clone())));
+    read(audio::from_bytes("fuzz", bytes));
+});
+
+fn read(opened: Result<AudioReader, AudioError>) {
+    let Ok(mut reader) = opened else { return };
     for number in 0..WINDOWS {
         let window = match reader.next_window() {
             Ok(Some(window)) => window,
@@ -72,4 +81,4 @@ fuzz_target!(init: tolerate_caught_panics(), |bytes: &[u8]| {
             assert!(mel.iter().all(|v| v.is_finite()));
         }
     }
-});
+}

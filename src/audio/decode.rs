@@ -75,7 +75,15 @@ pub(super) struct Decoder {
 impl Decoder {
     /// Recognises the file and prepares to decode its first audio track.
     pub(super) fn new(source: impl Read + Seek + Send + 'static) -> Result<Self, Problem> {
-        let source = Media::new(source)?;
+        Self::of(Media::new(source)?)
+    }
+
+    /// The same of what comes through a pipe.
+    pub(super) fn of_pipe(source: impl Read + Send + 'static) -> Result<Self, Problem> {
+        Self::of(Media::of_pipe(source)?)
+    }
+
+    fn of(source: Media<impl Read + Seek + Send + 'static>) -> Result<Self, Problem> {
         let (format, decoder, track) = contain(|| start(source))??;
         let announced = track.num_frames.filter(|_| format.format_info().short_name != "mp3");
         Ok(Decoder {

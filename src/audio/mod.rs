@@ -38,13 +38,14 @@
 mod decode;
 mod error;
 mod mel;
+mod pipe;
 mod reader;
 mod resample;
 mod wav;
 
 pub use error::{AudioError, Problem};
 pub use mel::{LogMel, UnsupportedBins, Workspace};
-pub use reader::{AudioReader, Window, from_bytes, from_samples, open};
+pub use reader::{AudioReader, Window, from_bytes, from_pipe, from_samples, open};
 
 /// Samples per second of everything that [`AudioReader`] hands out: what Whisper was trained on.
 pub const SAMPLE_RATE: u32 = 16_000;

@@ -1,4 +1,4 @@
-//! Windows of 30 seconds, from a file, from bytes or from samples.
+//! Windows of 30 seconds, from a file, a pipe, bytes or samples.
 
 use std::fs;
 use std::io::{Cursor, Read, Seek};
@@ -34,6 +34,16 @@ pub fn from_bytes(
     bytes: impl Into<Vec<u8>>,
 ) -> Result<AudioReader, AudioError> {
     AudioReader::new(name, Cursor::new(bytes.into()))
+}
+
+/// Reads a sound file as it comes through a pipe: what has come can be used before the rest has. Of
+/// WAV, a size that no program could know yet counts as none; `name` is what errors call it.
+pub fn from_pipe(
+    name: impl Into<String>,
+    source: impl Read + Send + 'static,
+) -> Result<AudioReader, AudioError> {
+    let source = Decoder::of_pipe(source);
+    AudioReader::start(name.into(), source.map(|decoder| Source::File(Box::new(decoder))))
 }
 
 /// Reads mono samples at any rate, of which sound lies in −1..1; `name` is what errors call them.
@@ -155,6 +165,19 @@ impl AudioReader {
         }
         self.position += window.samples.len() as u64;
         Ok(!window.samples.is_empty())
+    }
+
+    /// Appends the next samples, as many as come at once, and `false` at the end: sooner than a window
+    /// is full.
+    pub fn append_to(&mut self, samples: &mut Vec<f32>) -> Result<bool, AudioError> {
+        if self.used == self.ready.len() && !self.refill()? {
+            return Ok(false);
+        }
+        let ready = self.ready.get(self.used..).unwrap_or_default();
+        samples.extend_from_slice(ready);
+        self.position += ready.len() as u64;
+        self.used = self.ready.len();
+        Ok(true)
     }
 
     /// The recording's own sample rate.

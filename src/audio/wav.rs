@@ -5,17 +5,25 @@
 //! counts; every chunk that is not needed renamed to `JUNK`, so that mistakes in it do no harm; the
 //! data of an unfinished header running to the end of the file; RF64 (WAV beyond 4 GB) as WAV.
 //! Files of other kinds pass unchanged.
+//!
+//! What comes through a pipe has no end that is known beforehand, and programs that write WAV to one
+//! cannot know it either: they write a size of 0, or one of the largest. There the data run to the end.
 
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 
 use symphonia::core::io::MediaSource;
 
 use super::decode::{check_channels, check_rate};
 use super::error::Problem;
+use super::pipe::Pipe;
 
 /// "Not known" in a 32-bit size.
 const UNKNOWN: u32 = u32::MAX;
+
+/// What programs that keep to signed numbers write instead, like `arecord` and `sox`.
+const ENDLESS: RangeInclusive<u32> = 0x7FFF_F000..=0x8000_0000;
 
 /// Chunks before the data of a WAV file that are looked at; real files have fewer than ten.
 const MAX_CHUNKS: usize = 256;
@@ -24,7 +32,9 @@ const MAX_CHUNKS: usize = 256;
 pub(super) struct Media<R> {
     /// Never locked: a mutex makes any reader `Sync`, which the decoder asks for.
     inner: Mutex<R>,
+    /// The largest number if it is not known.
     len: u64,
+    is_pipe: bool,
     position: u64,
     patches: Vec<Patch>,
 }
@@ -38,15 +48,26 @@ impl<R: Read + Seek> Media<R> {
     /// Looks at the header of `inner`, which is read from its beginning.
     pub(super) fn new(mut inner: R) -> Result<Self, Problem> {
         let len = inner.seek(SeekFrom::End(0)).map_err(Problem::Read)?;
-        let mut header = Header { source: &mut inner, len, patches: Vec::new() };
+        Self::inspected(inner, len, false)
+    }
+
+    fn inspected(mut inner: R, len: u64, is_pipe: bool) -> Result<Self, Problem> {
+        let mut header = Header { source: &mut inner, len, is_pipe, patches: Vec::new() };
         header.inspect()?;
         let Header { len, patches, .. } = header;
         inner.seek(SeekFrom::Start(0)).map_err(Problem::Read)?;
-        Ok(Media { inner: Mutex::new(inner), len, position: 0, patches })
+        Ok(Media { inner: Mutex::new(inner), len, is_pipe, position: 0, patches })
     }
 
     fn inner(&mut self) -> &mut R {
         self.inner.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<R: Read> Media<Pipe<R>> {
+    /// Looks at the header of what comes through a pipe, and waits for no more than that.
+    pub(super) fn of_pipe(source: R) -> Result<Self, Problem> {
+        Self::inspected(Pipe::new(source), u64::MAX, true)
     }
 }
 
@@ -85,11 +106,11 @@ impl<R: Read + Seek> Seek for Media<R> {
 
 impl<R: Read + Seek + Send> MediaSource for Media<R> {
     fn is_seekable(&self) -> bool {
-        true
+        !self.is_pipe
     }
 
     fn byte_len(&self) -> Option<u64> {
-        Some(self.len)
+        (!self.is_pipe).then_some(self.len)
     }
 }
 
@@ -97,6 +118,7 @@ impl<R: Read + Seek + Send> MediaSource for Media<R> {
 struct Header<'a, R> {
     source: &'a mut R,
     len: u64,
+    is_pipe: bool,
     patches: Vec<Patch>,
 }
 
@@ -147,7 +169,8 @@ impl<R: Read + Seek> Header<'_, R> {
 
     /// The data chunk: where it ends.
     fn data(&mut self, body: u64, size: u32, unfinished: bool, large_size: Option<u64>) {
-        if size == 0 && unfinished {
+        let endless = self.is_pipe && (size == 0 || ENDLESS.contains(&size));
+        if (size == 0 && unfinished) || endless {
             self.patch(body - 4, UNKNOWN.to_le_bytes());
         } else if let (UNKNOWN, Some(large_size)) = (size, large_size) {
             self.len = self.len.min(body.saturating_add(large_size));

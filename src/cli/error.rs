@@ -84,6 +84,10 @@ pub(crate) enum CliError {
     Stdin(io::Error),
     /// There is nothing to transcribe in the places that are named.
     NoRecordings { places: Vec<PathBuf> },
+    /// A pattern that is none.
+    Pattern { pattern: String, reason: &'static str },
+    /// A pattern that matches nothing.
+    NoMatch { pattern: String },
     /// Several recordings, and no folder for their transcripts.
     SeveralToStdout { count: usize },
     /// Several formats, and no folder for them.
@@ -218,6 +222,12 @@ impl fmt::Display for CliError {
                     places.iter().map(|place| place.display().to_string()).collect();
                 write!(f, "there are no recordings in {}", places.join(", "))?;
             }
+            Self::Pattern { pattern, reason } => {
+                write!(f, "`{}` is no pattern: {reason}", pattern.escape_debug())?;
+            }
+            Self::NoMatch { pattern } => {
+                write!(f, "no file matches `{}`", pattern.escape_debug())?;
+            }
             Self::SeveralToStdout { count } => {
                 write!(f, "{count} recordings cannot all go to standard output")?;
             }
@@ -283,6 +293,11 @@ impl CliError {
             | Self::Reference { .. } => None,
             Self::NoRecordings { .. } => Some(
                 "in folders, files that end with .wav, .flac, .mp3, .ogg or .oga are looked for"
+                    .to_owned(),
+            ),
+            Self::Pattern { .. } | Self::NoMatch { .. } => Some(
+                "* stands for a part of a name, ? for a character, [ab] for one of some, **/ for any \
+                 folders"
                     .to_owned(),
             ),
             Self::SeveralToStdout { .. } | Self::FormatsToStdout => {

@@ -1,5 +1,9 @@
 //! Where an encoder's matmuls run: the CPU, a simulated NPU, or an NPU.
 
+mod or_else;
+
+use std::sync::Arc;
+
 use clap::{Args, ValueEnum};
 use tilewright::backend::array::{Array, ArrayError};
 use tilewright::backend::cpu::{Cpu, Numeric, Scaling};
@@ -12,9 +16,10 @@ use tilewright_kernel::{Device, Precision, TargetInfo};
 
 use super::complain;
 use super::error::CliError;
+use or_else::OrElse;
 
 /// How and on what an encoder multiplies.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct PlaceArgs {
     /// How to multiply [default: i8, or the precision of --target]
     #[arg(long, value_enum)]
@@ -137,10 +142,44 @@ impl Placed {
         weights: &Weights,
         why: &CliError,
     ) -> Result<Self, CliError> {
-        if let Some(why) = of_npu(why) {
-            complain(&format!("note: running on the CPU, as {why}"));
+        match of_npu(why) {
+            Some(why) => Self::because(args, cpu, weights, why),
+            None => Self::on_cpu(args, cpu, weights),
         }
+    }
+
+    fn because(
+        args: &PlaceArgs,
+        cpu: Cpu,
+        weights: &Weights,
+        why: &NpuError,
+    ) -> Result<Self, CliError> {
+        complain(&format!("note: running on the CPU, as {why}"));
         Self::on_cpu(args, cpu, weights)
+    }
+
+    /// The encoder, which goes on on the CPU if the NPU fails that nobody asked for.
+    pub(crate) fn or_else_on_cpu(
+        self,
+        args: &PlaceArgs,
+        cpu: Cpu,
+        weights: &Arc<Weights>,
+    ) -> Box<dyn Encode> {
+        if args.backend != BackendArg::Auto || self.backend != "npu" {
+            return self.encoder;
+        }
+        let (args, weights) = (args.clone(), Arc::clone(weights));
+        let instead = move |error: &EncoderError| {
+            let why = npu_error(error)?;
+            match Self::because(&args, cpu, &weights, why) {
+                Ok(placed) => Some(placed.encoder),
+                Err(error) => {
+                    complain(&error.to_string());
+                    None
+                }
+            }
+        };
+        Box::new(OrElse::new(self.encoder, Box::new(instead)))
     }
 
     /// For an encoder that failed: one for the CPU, if the NPU was not asked for and is the reason.
@@ -198,7 +237,14 @@ impl Placed {
 fn of_npu(error: &CliError) -> Option<&NpuError> {
     match error {
         CliError::Npu(error) => Some(error),
-        CliError::Encoder(EncoderError::Array(ArrayError::Device(error))) => error.downcast_ref(),
+        CliError::Encoder(error) => npu_error(error),
+        _ => None,
+    }
+}
+
+fn npu_error(error: &EncoderError) -> Option<&NpuError> {
+    match error {
+        EncoderError::Array(ArrayError::Device(error)) => error.downcast_ref(),
         _ => None,
     }
 }

@@ -158,12 +158,13 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), CliError> {
     if token.is_none() && !args.host.is_loopback() {
         complain("warning: whoever reaches this machine can use the server, as there is no token");
     }
-    let weights = weights(args.weights.as_deref())?;
+    let weights = Arc::new(weights(args.weights.as_deref())?);
     let cpu = Cpu::new()?;
     let placed = Placed::new(&args.place, cpu, &weights)?;
     let model = args.model(placed.target.model);
     let (numeric, cache) = (args.place.numeric(), weights.pack_cache()?);
-    let transcriber = Transcriber::new(placed.encoder, cpu, numeric, &weights, Some(&cache))?;
+    let encoder = placed.or_else_on_cpu(&args.place, cpu, &weights);
+    let transcriber = Transcriber::new(encoder, cpu, numeric, &weights, Some(&cache))?;
     let settings = args.decode.settings();
     transcriber.check(&settings)?;
     let config = Config { settings, token, limits: args.limits(), ..Config::new(model) };

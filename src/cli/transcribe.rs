@@ -1,6 +1,7 @@
 //! `tilewright transcribe`: from sound to text.
 
 mod inputs;
+mod pattern;
 mod progress;
 mod record;
 
@@ -36,8 +37,9 @@ use record::Record;
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct TranscribeArgs {
-    /// Recordings (WAV, FLAC, MP3, Ogg Vorbis), folders of them, or - for standard input: a recording,
-    /// or signed 16-bit little-endian samples at 16 kHz, transcribed as they come
+    /// Recordings (WAV, FLAC, MP3, Ogg Vorbis), folders of them, patterns like 'talks/**/*.mp3', or -
+    /// for standard input: a recording, or signed 16-bit little-endian samples at 16 kHz, transcribed
+    /// as they come
     #[arg(required = true)]
     audio: Vec<PathBuf>,
 
@@ -95,6 +97,7 @@ Examples:
   tilewright transcribe talk.mp3 --weights openai/whisper-base --format srt > talk.srt
   tilewright transcribe recordings/ --weights DIR --format txt,json --out texts --jobs 2
   tilewright transcribe corpus/ --weights DIR --out texts --shard $TASK/$TASKS
+  tilewright transcribe 'talks/**/*.mp3' --weights DIR --out texts
   ffmpeg -v error -i URL -f s16le -ar 16000 -ac 1 - | tilewright transcribe - --weights DIR
 
 JSON, the fields of OpenAI's verbose_json:
@@ -178,7 +181,7 @@ pub(crate) fn run(args: &TranscribeArgs) -> Result<Status, CliError> {
         [input] if !args.is_stdin() => Some(audio::open(&input.path)?),
         _ => None,
     };
-    let weights = weights(args.weights.as_deref())?;
+    let weights = Arc::new(weights(args.weights.as_deref())?);
     let work = Work::new(args, &weights, &inputs)?;
     if args.is_stdin() || inputs.len() == 1 {
         if let Some(input) = inputs.first() {
@@ -193,7 +196,7 @@ pub(crate) fn run(args: &TranscribeArgs) -> Result<Status, CliError> {
 /// What all jobs share.
 struct Work<'a> {
     args: &'a TranscribeArgs,
-    weights: &'a Weights,
+    weights: &'a Arc<Weights>,
     inputs: &'a [Input],
     formats: Vec<Format>,
     settings: Settings,
@@ -205,7 +208,7 @@ struct Work<'a> {
 impl<'a> Work<'a> {
     fn new(
         args: &'a TranscribeArgs,
-        weights: &'a Weights,
+        weights: &'a Arc<Weights>,
         inputs: &'a [Input],
     ) -> Result<Self, CliError> {
         let (formats, settings, cpu) = (args.formats(), args.settings(), Cpu::new()?);
@@ -223,7 +226,8 @@ impl<'a> Work<'a> {
     fn transcriber(&self, jobs: usize) -> Result<Transcriber, CliError> {
         let placed = Placed::new(&self.args.place, self.cpu, self.weights)?;
         let pool = if jobs > 1 { threads(rayon::current_num_threads()) } else { None };
-        let encoder = SharedEncoder::new(placed.encoder, pool.map(Arc::new));
+        let encoder = placed.or_else_on_cpu(&self.args.place, self.cpu, self.weights);
+        let encoder = SharedEncoder::new(encoder, pool.map(Arc::new));
         let cache = self.weights.pack_cache()?;
         let numeric = self.args.place.numeric();
         Ok(Transcriber::new(encoder, self.cpu, numeric, self.weights, Some(&cache))?)
@@ -323,10 +327,10 @@ impl<'a> Work<'a> {
                     }
                     Event::Position(seconds) => progress.position(seconds),
                     Event::Segment(segment) => {
-                        progress.text(&segment.text);
+                        let line = segment.line();
+                        progress.text(&line);
                         if live && printed.is_ok() {
-                            let line = segment.text.trim().to_owned() + "\n";
-                            printed = progress.suspend(|| output::print(&line));
+                            printed = progress.suspend(|| output::print(&(line + "\n")));
                         }
                     }
                 }
@@ -368,16 +372,16 @@ fn threads(count: usize) -> Option<ThreadPool> {
     ThreadPoolBuilder::new().num_threads(count.max(1)).build().ok()
 }
 
-/// Standard input: a recording, which is read whole, or samples, which are used as they come.
+/// Standard input: a recording or samples, used as they come.
 fn standard_input() -> Result<Box<dyn Samples>, CliError> {
     const RECORDINGS: [&[u8]; 5] = [b"RIFF", b"RF64", b"fLaC", b"OggS", b"ID3"];
-    let mut stdin = std::io::stdin().lock();
     let mut first = Vec::new();
-    stdin.by_ref().take(4).read_to_end(&mut first).map_err(CliError::Stdin)?;
+    std::io::stdin().take(4).read_to_end(&mut first).map_err(CliError::Stdin)?;
     let is_mp3 = matches!(first[..], [0xFF, second, ..] if second & 0xE6 == 0xE2);
-    if is_mp3 || RECORDINGS.iter().any(|magic| first.starts_with(magic)) {
-        stdin.read_to_end(&mut first).map_err(CliError::Stdin)?;
-        return Ok(Box::new(audio::from_bytes("standard input", first)?));
+    let is_recording = is_mp3 || RECORDINGS.iter().any(|magic| first.starts_with(magic));
+    let all = Cursor::new(first).chain(std::io::stdin());
+    if is_recording {
+        return Ok(Box::new(audio::from_pipe("standard input", all)?));
     }
-    Ok(Box::new(RawSamples::new(Cursor::new(first).chain(std::io::stdin()))))
+    Ok(Box::new(RawSamples::new(all)))
 }

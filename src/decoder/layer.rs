@@ -3,7 +3,7 @@
 use super::DecoderError;
 use super::load::{Norm, Source};
 use super::state::{Buffers, Rows, State};
-use crate::backend::cpu::{Cpu, Linear, Then};
+use crate::backend::cpu::{Cpu, Linear, PreparedDense, Then};
 use crate::weights::DecoderDimensions;
 
 /// The weights of a layer.
@@ -15,8 +15,8 @@ pub(super) struct Layer {
     window_norm: Norm,
     query: Linear,
     /// Of the window: made once for all tokens.
-    key: Linear,
-    value: Linear,
+    key: PreparedDense,
+    value: PreparedDense,
     window_out: Linear,
     ffn_norm: Norm,
     up: Linear,
@@ -39,9 +39,8 @@ impl Layer {
             self_out: square("self_attn.out_proj")?,
             window_norm: source.norm(&name("encoder_attn_layer_norm"), d)?,
             query: square("encoder_attn.q_proj")?,
-            // Of as many rows as the window has positions.
-            key: square("encoder_attn.k_proj")?.coarse(),
-            value: square("encoder_attn.v_proj")?.coarse(),
+            key: source.dense(&name("encoder_attn.k_proj"), [d, d])?,
+            value: source.dense(&name("encoder_attn.v_proj"), [d, d])?,
             window_out: square("encoder_attn.out_proj")?,
             ffn_norm: source.norm(&name("final_layer_norm"), d)?,
             up: source.projection(&[name("fc1")], [ffn, d])?,
@@ -58,9 +57,9 @@ impl Layer {
         [keys, values]: &mut [Vec<f32>; 2],
         state: &mut State,
     ) -> Result<(), DecoderError> {
-        let workspace = &mut state.buffers.linear;
-        cpu.linear(&self.key, features, Then::Store, keys, workspace)?;
-        cpu.linear(&self.value, features, Then::Store, values, workspace)?;
+        let workspace = &mut state.buffers.dense;
+        cpu.dense(&self.key, features, keys, workspace)?;
+        cpu.dense(&self.value, features, values, workspace)?;
         Ok(cpu.remember(keys, values, &mut state.window[index])?)
     }
 

@@ -1,9 +1,10 @@
 //! Where the parts of a decoder come from.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::DecoderError;
-use crate::backend::cpu::{Cpu, CpuError, Linear, Numeric, SharedBytes};
+use crate::backend::cpu::{Cpu, CpuError, Linear, Numeric, PreparedDense, SharedBytes};
 use crate::weights::{PackCache, Packed, Weights};
 
 /// What packed weights in a cache are told apart by: change it whenever the order of the tensors that
@@ -60,6 +61,28 @@ impl Source<'_> {
         })
     }
 
+    /// A projection of many rows. A key projection has no bias.
+    pub(super) fn dense(
+        &self,
+        name: &str,
+        shape: [usize; 2],
+    ) -> Result<PreparedDense, DecoderError> {
+        let make = || {
+            let weight = self.weights.tensor(&format!("{name}.weight"), &shape)?;
+            let bias = if name.ends_with("k_proj") {
+                None
+            } else {
+                Some(self.vector(&format!("{name}.bias"), shape[0])?)
+            };
+            Ok(self.cpu.prepare_dense(self.numeric, shape, &weight, bias.as_deref())?)
+        };
+        let what = format!("{name}, of many rows");
+        let Some(cache) = self.cache else { return make() };
+        let (bytes, range) =
+            self.cached(cache, &what, shape, || Ok(make()?.as_bytes().to_vec()))?;
+        Ok(self.cpu.load_dense(self.numeric, shape, bytes, range)?)
+    }
+
     /// A matrix from the cache, or made and kept there.
     pub(super) fn matrix(
         &self,
@@ -72,13 +95,24 @@ impl Source<'_> {
             Ok(self.cpu.prepare_linear(self.numeric, shape, &weights, bias.as_deref())?)
         };
         let Some(cache) = self.cache else { return prepare() };
-        let [outputs, inputs] = shape;
+        let (bytes, range) =
+            self.cached(cache, what, shape, || Ok(prepare()?.as_bytes().to_vec()))?;
+        Ok(self.cpu.load_linear(self.numeric, shape, bytes, range)?)
+    }
+
+    /// What was packed, from the cache.
+    fn cached(
+        &self,
+        cache: &PackCache,
+        what: &str,
+        [outputs, inputs]: [usize; 2],
+        pack: impl FnOnce() -> Result<Vec<u8>, DecoderError>,
+    ) -> Result<(SharedBytes, Range<usize>), DecoderError> {
         let isa = self.cpu.isa();
         let key = format!("{what} {inputs}×{outputs}, {:?}, {isa}, {PACKING}", self.numeric);
-        let pack = || prepare().map(|linear| linear.as_bytes().to_vec());
         let bytes: SharedBytes = Arc::new(PackedBytes(cache.get_or_make(&key, pack)?));
         let range = 0..(*bytes).as_ref().len();
-        Ok(self.cpu.load_linear(self.numeric, shape, bytes, range)?)
+        Ok((bytes, range))
     }
 }
 

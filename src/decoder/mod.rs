@@ -281,6 +281,9 @@ impl Decoder {
     }
 }
 
+/// More than any model has: large-v3 has 32.
+const MAX_LAYERS: usize = 256;
+
 fn check(dimensions: DecoderDimensions) -> Result<(), DecoderError> {
     let DecoderDimensions { d_model, heads, layers, ffn, vocabulary, positions } = dimensions;
     let rule = |holds: bool, rule| {
@@ -289,5 +292,7 @@ fn check(dimensions: DecoderDimensions) -> Result<(), DecoderError> {
     rule(d_model > 0 && heads > 0 && ffn > 0, "widths and heads are above 0")?;
     rule(d_model.is_multiple_of(heads), "heads divide d_model")?;
     rule(layers > 0 && vocabulary > 0, "there are layers and tokens")?;
+    // All tensors are listed before any is looked for.
+    rule(layers <= MAX_LAYERS, "there are at most 256 layers")?;
     rule((1..=MAX_PAST).contains(&positions), "a sequence has 1 to 448 tokens")
 }

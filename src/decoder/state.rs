@@ -1,6 +1,8 @@
 //! What a decoder remembers while it decodes a window.
 
-use crate::backend::cpu::{Heads, LinearWorkspace, Memory, Numeric, Past, Probe, RecallWorkspace};
+use crate::backend::cpu::{
+    Heads, LinearWorkspace, Memory, Numeric, Past, Probe, RecallWorkspace, Workspace,
+};
 use crate::weights::DecoderDimensions;
 
 /// Sequences of tokens that are decoded together, with all that the decoder remembers of them and of
@@ -43,6 +45,8 @@ pub(super) struct Buffers {
     pub(super) attended: Vec<f32>,
     pub(super) between: Vec<f32>,
     pub(super) linear: LinearWorkspace,
+    /// Of products with all positions of a window.
+    pub(super) dense: Workspace,
     pub(super) recall: RecallWorkspace,
 }
 

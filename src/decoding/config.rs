@@ -1,5 +1,7 @@
 //! `generation_config.json`: what a checkpoint says about decoding.
 
+use std::path::Path;
+
 use serde::Deserialize;
 
 use super::DecodingError;
@@ -28,12 +30,22 @@ impl GenerationConfig {
     /// When the file cannot be read or is malformed.
     pub fn of(weights: &Weights) -> Result<Self, DecodingError> {
         let name = "generation_config.json";
-        let failed = |path: String, reason: String| DecodingError::Config { path, reason };
         let file = weights
             .neighbour(name)
-            .map_err(|error: WeightsError| failed(name.to_owned(), error.to_string()))?;
+            .map_err(|error: WeightsError| malformed(Path::new(name), error.to_string()))?;
         let Some((path, json)) = file else { return Ok(Self::default()) };
-        let parsed = serde_json::from_slice(&json);
-        parsed.map_err(|error| failed(path.display().to_string(), error.to_string()))
+        Self::from_json(&path, &json)
     }
+
+    /// From the contents of a `generation_config.json`; errors call it `path`.
+    ///
+    /// # Errors
+    /// When it is malformed.
+    pub fn from_json(path: &Path, json: &[u8]) -> Result<Self, DecodingError> {
+        serde_json::from_slice(json).map_err(|error| malformed(path, error.to_string()))
+    }
+}
+
+fn malformed(path: &Path, reason: String) -> DecodingError {
+    DecodingError::Config { path: path.display().to_string(), reason }
 }

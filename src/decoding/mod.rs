@@ -19,6 +19,7 @@ mod stop;
 mod suppress;
 mod task;
 mod timestamps;
+mod zlib;
 
 pub use config::GenerationConfig;
 pub use language::Detected;
@@ -52,7 +53,7 @@ pub enum DecodingError {
         /// Tokens of the decoder.
         vocabulary: usize,
     },
-    /// A language that the checkpoint does not know.
+    /// A language that the checkpoint does not know; some know English alone.
     #[error("the checkpoint has no language `{0}`")]
     Language(String),
     /// A task that the checkpoint was not trained for.
@@ -74,6 +75,20 @@ pub enum DecodingError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Heads of attention that the decoder has not.
+    #[error(
+        "generation_config.json names head {head} of layer {layer} to tell the times of words, the decoder has {heads} in each of {layers} layers"
+    )]
+    Heads {
+        /// A layer that is named.
+        layer: usize,
+        /// A head of it.
+        head: usize,
+        /// Layers of the decoder.
+        layers: usize,
+        /// Heads of each.
+        heads: usize,
+    },
     /// No token is allowed, or all logits are NaN: the weights are broken.
     #[error("no token can follow: the logits are not numbers")]
     NoToken,
@@ -81,3 +96,6 @@ pub enum DecodingError {
     #[error("the transcription was stopped")]
     Stopped,
 }
+
+#[cfg(test)]
+mod tests;

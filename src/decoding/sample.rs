@@ -12,11 +12,15 @@ pub struct Choice {
     pub log_probability: f32,
 }
 
-/// The likeliest token; of several the first. Nothing if none is allowed.
+/// The likeliest token; of several the first. Nothing if none is allowed, or logits are no numbers.
 pub fn likeliest(cpu: &Cpu, logits: &[f32]) -> Option<Choice> {
-    let (token, logit) = cpu.largest(logits)?;
-    let log_probability = logit - cpu.log_sum_exp(logits);
-    Some(Choice { token: token as u32, log_probability })
+    let (token, _) = cpu.largest(logits)?;
+    chosen(cpu, logits, token)
+}
+
+fn chosen(cpu: &Cpu, logits: &[f32], token: usize) -> Option<Choice> {
+    let log_probability = logits.get(token)? - cpu.log_sum_exp(logits);
+    log_probability.is_finite().then_some(Choice { token: token as u32, log_probability })
 }
 
 /// A token at random, with probabilities ∝ exp(logit / temperature).
@@ -41,8 +45,7 @@ pub fn at_random(
             }
         }
     }
-    let log_probability = logits[token] - cpu.log_sum_exp(logits);
-    Some(Choice { token: token as u32, log_probability })
+    chosen(cpu, logits, token)
 }
 
 #[cfg(test)]
@@ -58,6 +61,11 @@ mod tests {
         assert_eq!(choice.token, 1);
         assert!((choice.log_probability - 0.5f32.ln()).abs() < 1e-6);
         assert_eq!(likeliest(&cpu, &[f32::NEG_INFINITY]), None);
+        let mut random = Random::new(0);
+        for broken in [f32::NAN, f32::INFINITY] {
+            assert_eq!(likeliest(&cpu, &[1.0, broken, 2.0]), None);
+            assert_eq!(at_random(&cpu, &[1.0, broken, 2.0], 1.0, &mut random), None);
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::sample::{self, Choice};
 use super::{DecodingError, GenerationConfig, Stop, Suppress, TimestampRules};
 use crate::backend::cpu::Cpu;
 use crate::decoder::{Decoder, MAX_SEQUENCES, State};
-use crate::tokenizer::{Special, Tokenizer};
+use crate::tokenizer::{Special, Tokenizer, strip};
 
 /// What is written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -191,8 +191,11 @@ impl<'a> Task<'a> {
     pub fn instructions(&self, language: &str) -> Result<Vec<u32>, DecodingError> {
         let special = self.tokenizer.special();
         let mut tokens = vec![special.start];
+        let unknown = || DecodingError::Language(language.to_owned());
+        if !special.is_multilingual() && language != "en" {
+            return Err(unknown());
+        }
         if special.is_multilingual() {
-            let unknown = || DecodingError::Language(language.to_owned());
             tokens.push(special.language(language).ok_or_else(unknown)?);
             tokens.push(match self.options.task {
                 TaskKind::Transcribe => special.transcribe,
@@ -240,7 +243,7 @@ impl<'a> Task<'a> {
         };
         let text = self.tokenizer.decode(&found.tokens);
         let quality = Quality {
-            compression_ratio: compression_ratio(text.trim()),
+            compression_ratio: compression_ratio(strip(&text)),
             log_probability: found.log_probability / (found.tokens.len() + 1) as f32,
             no_speech,
         };
@@ -254,7 +257,7 @@ impl<'a> Task<'a> {
         let instructions = self.instructions(window.language)?;
         let mut prompt = Vec::new();
         // Half of the positions are for what was said before.
-        let room = self.decoder.dimensions().positions / 2 - 1;
+        let room = (self.decoder.dimensions().positions / 2).saturating_sub(1);
         let previous = &window.previous[window.previous.len().saturating_sub(room)..];
         if !previous.is_empty() {
             prompt.push(special.previous);
@@ -273,11 +276,12 @@ impl<'a> Task<'a> {
         Ok(no_speech)
     }
 
-    /// The most tokens, the end included, behind a prompt.
+    /// The most tokens, the end included, behind a prompt. The last takes no position, as nothing
+    /// follows it.
     fn room(&self, state: &State) -> usize {
         let positions = self.decoder.dimensions().positions;
-        let most = self.options.max_tokens.unwrap_or(positions / 2);
-        most.min((positions - state.len()).max(1))
+        let most = self.options.max_tokens.unwrap_or(positions / 2).max(1);
+        most.min(positions - state.len() + 1)
     }
 
     /// Sequences that grow by the likeliest token, or one at random; of several the best.

@@ -54,7 +54,7 @@ impl TimestampRules {
         if sampled.is_empty() {
             forbid(0, begin);
             if let Some(initial) = initial {
-                forbid(begin + initial as usize + 1, length);
+                forbid(begin.saturating_add(initial as usize).saturating_add(1), length);
             }
         }
         if begin < length {

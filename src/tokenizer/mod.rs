@@ -1,13 +1,15 @@
 //! Text and Whisper's tokens.
 //!
-//! A [`Tokenizer`] is made of a checkpoint's `tokenizer.json`. Text becomes tokens through the
-//! `tokenizers` crate; tokens become text through a table of bytes, as a token may end within a
-//! character. [`Special`] tokens say what the decoder is to do, and when something was said.
+//! A [`Tokenizer`] is made of a checkpoint's `tokenizer.json`, of which vocabulary, merges and added
+//! tokens are read, see the source of `file`. Text becomes tokens through the `tokenizers` crate;
+//! tokens become text through a table of bytes, as a token may end within a character. [`Special`]
+//! tokens say what the decoder is to do, and when something was said.
 //!
 //! Without a checkpoint, [`Tokenizer::synthetic`] has Whisper's tokens at their places, and
 //! made-up syllables for text.
 
 mod bytes;
+mod file;
 mod languages;
 mod special;
 mod words;
@@ -16,8 +18,10 @@ use std::path::{Path, PathBuf};
 
 use crate::weights::{Weights, WeightsError};
 use bytes::Alphabet;
+use file::File;
 pub use languages::{LANGUAGES, language_code, language_name};
 pub use special::Special;
+pub(crate) use words::strip;
 pub use words::{Word, split_words};
 
 /// Why there is no tokenizer.
@@ -50,6 +54,18 @@ pub enum TokenizerError {
         path: PathBuf,
         /// The token that is missing.
         token: &'static str,
+    },
+    /// It has special tokens that the decoder has not.
+    #[error(
+        "{}: token {token} is a special one, and the decoder has {vocabulary} tokens: they are not of the same checkpoint", .path.display()
+    )]
+    Vocabulary {
+        /// The file.
+        path: PathBuf,
+        /// The number of the token.
+        token: u32,
+        /// Tokens of the decoder.
+        vocabulary: usize,
     },
     /// Text that cannot be made tokens of.
     #[error("cannot tokenise the prompt: {0}")]
@@ -93,19 +109,22 @@ impl Tokenizer {
     /// # Errors
     /// When it is malformed, or not Whisper's.
     pub fn from_json(path: &Path, json: &[u8], vocabulary: usize) -> Result<Self, TokenizerError> {
-        let encoder = tokenizers::Tokenizer::from_bytes(json).map_err(|reason| {
-            TokenizerError::Malformed { path: path.to_owned(), reason: reason.to_string() }
-        })?;
-        let id = |token: &str| encoder.token_to_id(token);
-        let special = Special::find(id, vocabulary)
+        let malformed = |reason| TokenizerError::Malformed { path: path.to_owned(), reason };
+        let file = File::parse(json).map_err(malformed)?;
+        let special = Special::find(|token| file.id(token), vocabulary)
             .map_err(|token| TokenizerError::NotWhisper { path: path.to_owned(), token })?;
+        if let Some(token) = special.all().find(|id| *id as usize >= vocabulary) {
+            let path = path.to_owned();
+            return Err(TokenizerError::Vocabulary { path, token, vocabulary });
+        }
         let alphabet = Alphabet::new();
         let mut bytes = vec![Box::default(); special.end as usize];
-        for (token, id) in encoder.get_vocab(true) {
+        for (token, id) in file.tokens() {
             if let Some(bytes) = bytes.get_mut(id as usize) {
-                *bytes = alphabet.bytes(&token);
+                *bytes = alphabet.bytes(token);
             }
         }
+        let encoder = file.encoder().map_err(malformed)?;
         Ok(Self { bytes, special, encoder: Some(Box::new(encoder)) })
     }
 

@@ -49,7 +49,7 @@ impl Special {
             // Earlier vocabularies call it so.
             no_speech: id("<|nospeech|>").or_else(|| id("<|nocaptions|>")),
             no_timestamps,
-            first_timestamp: no_timestamps + 1,
+            first_timestamp: no_timestamps.saturating_add(1),
             languages: languages.collect(),
         })
     }
@@ -73,6 +73,14 @@ impl Special {
             first_timestamp: after + 6,
             languages: (start + 1..after).zip(codes).collect(),
         }
+    }
+
+    /// All of them but the timestamps.
+    pub(super) fn all(&self) -> impl Iterator<Item = u32> {
+        let Self { end, start, translate, transcribe, previous, no_timestamps, .. } = *self;
+        let named = [end, start, translate, transcribe, previous, no_timestamps].into_iter();
+        let rare = self.start_of_lm.into_iter().chain(self.no_speech);
+        named.chain(rare).chain(self.languages.iter().map(|(token, _)| *token))
     }
 
     /// Whether there are several languages to choose from.

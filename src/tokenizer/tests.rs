@@ -102,6 +102,78 @@ fn what_is_no_tokenizer_of_whisper_is_an_error_that_says_so() {
     assert_eq!(message, "t.json: it has no token `<|startofprev|>`, which Whisper's have");
 }
 
+/// A file like [`small`], with some of it changed.
+fn changed(change: impl FnOnce(&mut serde_json::Value)) -> String {
+    let mut json = serde_json::from_str(&small()).unwrap();
+    change(&mut json);
+    json.to_string()
+}
+
+fn read(json: &str) -> Result<Tokenizer, TokenizerError> {
+    Tokenizer::from_json(Path::new("t.json"), json.as_bytes(), 51865)
+}
+
+#[test]
+fn merges_are_lines_or_pairs_of_tokens() {
+    let pairs = changed(|json| {
+        let merges = json["model"]["merges"].as_array_mut().unwrap();
+        for merge in merges {
+            *merge = merge.as_str().unwrap().split(' ').collect::<Vec<_>>().into();
+        }
+    });
+    assert_eq!(read(&pairs).unwrap().encode(" hello").unwrap(), [260]);
+    // The library would panic: the whole is longer than any token.
+    for (merge, reason) in [
+        ("Ġhello hello", "`Ġhello hello` is a merge, and `hello` is no token"),
+        ("Ġhello Ġhello", "`Ġhello Ġhello` is a merge, and `ĠhelloĠhello` is no token"),
+        ("h", "the merge `h` is no pair"),
+    ] {
+        let wrong = changed(|json| json["model"]["merges"][0] = merge.into());
+        assert_eq!(read(&wrong).unwrap_err().to_string(), format!("t.json: {reason}"));
+    }
+}
+
+#[test]
+fn special_tokens_are_among_those_of_the_decoder() {
+    for id in [u32::MAX, 51865] {
+        for i in 0..8 {
+            let wrong = changed(|json| json["added_tokens"][i]["id"] = id.into());
+            let message = read(&wrong).unwrap_err().to_string();
+            let start = format!("t.json: token {id} is a special one, and the decoder has 51865");
+            assert!(message.starts_with(&start), "{message}");
+        }
+    }
+}
+
+#[test]
+fn what_would_take_any_time_and_memory_is_not_read() {
+    let bomb = changed(|json| {
+        let double = serde_json::json!({ "type": "Replace", "pattern": { "Regex": "." },
+            "content": "$0$0" });
+        json["normalizer"] =
+            serde_json::json!({ "type": "Sequence", "normalizers": vec![double; 60] });
+        json["padding"] = serde_json::json!({ "strategy": { "Fixed": u32::MAX }, "direction": "Right",
+            "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0, "pad_token": "a" });
+        json["pre_tokenizer"] = serde_json::json!({ "type": "Split", "invert": false,
+            "pattern": { "Regex": "((a{1000}){1000}){1000}" }, "behavior": "Isolated" });
+    });
+    assert_eq!(read(&bomb).unwrap().encode(" hello").unwrap(), [260]);
+}
+
+#[test]
+fn special_tokens_in_a_text_are_text() {
+    let tokenizer = read(&small()).unwrap();
+    let text = " hello<|en|><|endoftext|>";
+    let tokens = tokenizer.encode(text).unwrap();
+    assert!(tokens.iter().all(|token| *token < tokenizer.special().end));
+    assert_eq!(tokenizer.decode(&tokens), text);
+}
+
+#[test]
+fn space_is_what_python_strips() {
+    assert_eq!(strip("\x1c \x1f\n a\x1d b\u{3000}\x1e"), "a\x1d b");
+}
+
 #[test]
 fn words_begin_at_spaces_and_punctuation() {
     let tokenizer = Tokenizer::synthetic(51865);

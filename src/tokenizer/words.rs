@@ -28,7 +28,7 @@ pub fn split_words(tokenizer: &Tokenizer, tokens: &[u32], language: &str) -> Vec
     for part in characters {
         let special = part.tokens.first().is_some_and(|id| *id >= tokenizer.special().end);
         // As there: one mark, or several that happen to stand in this order.
-        let punctuation = PUNCTUATION.contains(part.text.trim());
+        let punctuation = PUNCTUATION.contains(strip(&part.text));
         match words.last_mut() {
             Some(word) if !special && !part.text.starts_with(' ') && !punctuation => {
                 word.text.push_str(&part.text);
@@ -38,6 +38,12 @@ pub fn split_words(tokenizer: &Tokenizer, tokens: &[u32], language: &str) -> Vec
         }
     }
     words
+}
+
+/// A text without space around it, and without what Python's `strip` takes for space: the separators
+/// of ASCII, which are tokens.
+pub(crate) fn strip(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\x1C'..='\x1F'))
 }
 
 /// Gathers tokens until their bytes end with a character.

@@ -5,6 +5,8 @@
 //! cheapest monotonic path through it found by dynamic time warping.
 
 use crate::decoder::{Decoder, DecoderError, State};
+use crate::decoding::DecodingError;
+use crate::weights::DecoderDimensions;
 
 /// Positions that the median looks at.
 const MEDIAN: usize = 7;
@@ -31,20 +33,41 @@ pub(super) struct Request<'a> {
     pub(super) positions: usize,
 }
 
-/// The heads of the upper half of the layers: what is looked at where a checkpoint says nothing.
-pub(super) fn usual_heads(decoder: &Decoder) -> Vec<(usize, usize)> {
+/// The heads that a checkpoint says follow the words, each once, or the usual ones.
+pub(super) fn heads(
+    said: Option<&[(usize, usize)]>,
+    decoder: &Decoder,
+) -> Result<Vec<(usize, usize)>, DecodingError> {
+    let Some(said) = said else { return Ok(usual_heads(decoder)) };
+    let DecoderDimensions { layers, heads, .. } = decoder.dimensions();
+    if let Some(&(layer, head)) =
+        said.iter().find(|(layer, head)| *layer >= layers || *head >= heads)
+    {
+        return Err(DecodingError::Heads { layer, head, layers, heads });
+    }
+    let mut said = said.to_vec();
+    said.sort_unstable();
+    said.dedup();
+    Ok(said)
+}
+
+/// The heads of the upper half of the layers.
+fn usual_heads(decoder: &Decoder) -> Vec<(usize, usize)> {
     let sizes = decoder.dimensions();
     let layers = sizes.layers / 2..sizes.layers;
     layers.flat_map(|layer| (0..sizes.heads).map(move |head| (layer, head))).collect()
 }
 
-/// Aligns the text of the window that `state` has.
+/// Aligns the text of the window that `state` has. What is longer than a sequence can be begins where
+/// the rest ends, with a probability of 0.
 pub(super) fn align(
     decoder: &Decoder,
     request: &Request<'_>,
     state: &mut State,
 ) -> Result<Aligned, DecoderError> {
-    let Request { instructions, text, end, heads, positions } = *request;
+    let Request { instructions, text: whole, end, heads, positions } = *request;
+    let room = decoder.dimensions().positions.saturating_sub(instructions.len() + 1);
+    let text = &whole[..whole.len().min(room)];
     let mut tokens = instructions.to_vec();
     tokens.extend(text);
     tokens.push(end);
@@ -66,7 +89,7 @@ pub(super) fn align(
     });
     let matrix = average(state, tokens.len(), positions);
     state.watch(&[]);
-    let probabilities = done?;
+    let mut probabilities: Vec<f32> = done?;
     let rows = first..first + text.len() + 1;
     let costs: Vec<f64> =
         rows.flat_map(|row| matrix[row * positions..][..positions].iter().map(|x| -x)).collect();
@@ -76,6 +99,8 @@ pub(super) fn align(
     for (token, position) in path.into_iter().rev() {
         starts[token] = position;
     }
+    starts.resize(whole.len() + 1, starts[text.len()]);
+    probabilities.resize(whole.len(), 0.0);
     Ok(Aligned { starts, probabilities })
 }
 
@@ -89,17 +114,20 @@ fn average(state: &State, tokens: usize, positions: usize) -> Vec<f64> {
             continue;
         }
         for head in probe.probabilities.chunks_exact(tokens * all) {
-            let mut weights: Vec<f64> =
-                head.chunks_exact(all).flat_map(|row| cut(row, positions)).collect();
-            normalise(&mut weights, positions);
-            for (sum, row) in sum.chunks_exact_mut(positions).zip(weights.chunks_exact(positions)) {
-                sum.iter_mut().zip(median(row)).for_each(|(sum, x)| *sum += x);
-            }
+            sum.iter_mut().zip(smooth(head, all, positions)).for_each(|(sum, x)| *sum += x);
             count += 1;
         }
     }
     sum.iter_mut().for_each(|x| *x /= f64::from(count.max(1)));
     sum
+}
+
+/// The attention of a head, of which each row has `all` positions.
+fn smooth(head: &[f32], all: usize, positions: usize) -> Vec<f64> {
+    let mut weights: Vec<f64> =
+        head.chunks_exact(all).flat_map(|row| cut(row, positions)).collect();
+    normalise(&mut weights, positions);
+    weights.chunks_exact(positions).flat_map(median).collect()
 }
 
 /// The first positions of a row, whose sum is 1 again.
@@ -213,6 +241,42 @@ mod tests {
         // Around the fourth all but the last but one twice: 5 1 9 2 8 3 8.
         assert_eq!(filtered[3], 5.0);
         assert_eq!(median(&[1.0, 2.0, 3.0]), [1.0, 2.0, 3.0]);
+    }
+
+    /// Numbers of which many are the same.
+    fn numbers(count: usize) -> Vec<f32> {
+        let mut state = 1u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            ((state >> 24) % 16) as f32 / 8.0
+        };
+        (0..count).map(|_| next()).collect()
+    }
+
+    /// Against `median_filter` and `dtw` of OpenAI's `whisper.timing`, version 20250625, and what
+    /// `find_alignment` does around them in torch, in f64, for two heads of 5 tokens × 12 positions.
+    #[test]
+    fn the_path_is_openais() {
+        let heads: Vec<f32> = numbers(2 * 5 * 12).iter().map(|x| x + 0.125).collect();
+        let heads = heads.chunks_exact(5 * 12).map(|head| smooth(head, 12, 12));
+        let mut matrix = vec![0.0; 5 * 12];
+        for head in heads {
+            matrix.iter_mut().zip(head).for_each(|(sum, x)| *sum += x / 2.0);
+        }
+        let expected =
+            [0.8608904959462043, 0.6692934636157898, -0.028053035645384597, 0.4042010352545952];
+        for (x, expected) in matrix[12..].iter().zip(expected) {
+            assert!((x - expected).abs() < 1e-7, "{x}, not {expected}");
+        }
+        let costs: Vec<f64> = matrix.iter().map(|x| -x).collect();
+        let before = [(0, 0), (1, 0), (1, 1), (1, 2), (1, 3), (1, 4), (1, 5), (1, 6), (1, 7)];
+        let behind = [(2, 7), (2, 8), (2, 9), (2, 10), (2, 11), (3, 11), (4, 11)];
+        assert_eq!(warp(&costs, 5, 12), [&before[..], &behind].concat());
+
+        let costs: Vec<f64> = numbers(40).into_iter().map(f64::from).collect();
+        let before = [(0, 0), (1, 0), (2, 1), (2, 2), (2, 3), (2, 4)];
+        let behind = [(2, 5), (2, 6), (2, 7), (3, 8), (3, 9)];
+        assert_eq!(warp(&costs, 4, 10), [&before[..], &behind].concat());
     }
 
     #[test]

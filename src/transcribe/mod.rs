@@ -4,8 +4,10 @@
 //! segments at their timestamps, and the next window begins at the last of these. What was said
 //! before is the prompt of what follows, unless it came at a high temperature.
 //!
-//! A difference: a window's spectrogram is scaled by the loudest sound in the window, not in the whole
-//! recording, as that is not known while it is read.
+//! A difference: a window's spectrogram is that of its sound alone, as Hugging Face's. It is scaled by
+//! the loudest sound in the window, not in the whole recording, as that is not known while it is read,
+//! and behind the end of the recording it is that of silence. With such spectrograms
+//! `tests/transformers` holds all else against OpenAI's program.
 //!
 //! ```no_run
 //! use tilewright::audio;
@@ -46,7 +48,7 @@ use crate::decoder::{Decoder, DecoderError, State};
 pub use crate::decoding::Stop;
 use crate::decoding::{Decoded, DecodingError, GenerationConfig, Options, Task, TaskKind, Window};
 use crate::encoder::{EncoderError, SharedEncoder};
-use crate::tokenizer::{Tokenizer, TokenizerError};
+use crate::tokenizer::{Tokenizer, TokenizerError, strip};
 use crate::transcript::{Segment, Transcript};
 use crate::weights::{DecoderDimensions, PackCache, Weights};
 use align::Request;
@@ -73,6 +75,16 @@ pub enum TranscribeError {
     /// A window could not be decoded.
     #[error(transparent)]
     Decoding(DecodingError),
+    /// The encoder and the decoder are not of the same checkpoint.
+    #[error(
+        "the encoder's features are {encoder} wide, the decoder's {decoder}: they are not of the same checkpoint"
+    )]
+    Widths {
+        /// Width of the encoder.
+        encoder: usize,
+        /// Width of the decoder.
+        decoder: usize,
+    },
     /// There is no spectrogram of so many bins.
     #[error(transparent)]
     Bins(#[from] UnsupportedBins),
@@ -174,7 +186,11 @@ impl Transcriber {
         let sizes = encoder.dimensions();
         let synthetic = weights.is_synthetic().then(|| DecoderDimensions::of(&sizes, None));
         let decoder = Decoder::load(cpu, numeric, synthetic, weights, cache)?;
-        let tokenizer = Tokenizer::of(weights, decoder.dimensions().vocabulary)?;
+        let DecoderDimensions { d_model, vocabulary, .. } = decoder.dimensions();
+        if d_model != sizes.d_model {
+            return Err(TranscribeError::Widths { encoder: sizes.d_model, decoder: d_model });
+        }
+        let tokenizer = Tokenizer::of(weights, vocabulary)?;
         let config = GenerationConfig::of(weights)?;
         let log_mel = LogMel::new(sizes.mel_bins)?;
         let pools = Pools::new(rayon::current_num_threads());
@@ -216,7 +232,15 @@ impl Transcriber {
         if let Some(language) = &settings.language {
             task.instructions(language)?;
         }
+        if settings.words {
+            self.heads()?;
+        }
         Ok(task)
+    }
+
+    /// The heads whose attention follows the words.
+    fn heads(&self) -> Result<Vec<(usize, usize)>, DecodingError> {
+        align::heads(self.config.alignment_heads.as_deref(), &self.decoder)
     }
 
     /// Transcribes a recording, and tells what happens.
@@ -240,16 +264,13 @@ impl Transcriber {
         stop: &Stop,
         on: &mut (dyn FnMut(Event<'_>) + Send),
     ) -> Result<Transcript, TranscribeError> {
-        let Self { encoder, decoder, tokenizer, config, log_mel, .. } = self;
+        let Self { encoder, decoder, tokenizer, log_mel, .. } = self;
         let task = self.task(settings)?.until(stop.clone());
         let mut said = Said::default();
         if let Some(prompt) = &settings.initial_prompt {
             said.tokens = tokenizer.encode(&format!(" {}", prompt.trim()))?;
         }
-        let heads = match &config.alignment_heads {
-            Some(heads) => heads.clone(),
-            None => align::usual_heads(decoder),
-        };
+        let heads = if settings.words { self.heads()? } else { Vec::new() };
         let mut run = Run {
             state: task.state(),
             task,
@@ -343,15 +364,16 @@ impl Run<'_> {
             return Ok(frames as u64);
         }
         let special = self.tokenizer.special();
-        let positions = frames.div_ceil(2);
         let Cuts { cuts, advance, complete } =
-            segments::cut(&decoded.tokens, special, positions as u32);
-        let mut advance = 2 * u64::from(advance);
+            segments::cut(&decoded.tokens, special, frames as u32);
+        let mut advance = u64::from(advance);
         let mut segments: Vec<Segment> =
             cuts.into_iter().map(|cut| self.segment(cut, seek, &decoded)).collect();
         if self.settings.words {
-            self.words(&mut segments, &language, seek, positions)?;
-            let end = segments.iter().rev().find_map(|s| s.words.as_ref()?.last()).map(|w| w.end);
+            self.words(&mut segments, &language, seek, (frames / 2).max(1))?;
+            let last = segments.iter().rev().find_map(|s| s.words.as_ref()?.last());
+            // Without words, where the last stretch ends.
+            let end = last.map(|word| word.end).or_else(|| Some(segments.last()?.end));
             if let Some(end) = end {
                 self.last_speech = end;
                 let frame = (end / FRAME).round() as u64;
@@ -361,7 +383,7 @@ impl Run<'_> {
             }
         }
         // What takes no time or has no text was not said.
-        segments.retain(|segment| segment.start < segment.end && !segment.text.trim().is_empty());
+        segments.retain(|segment| segment.start < segment.end && !strip(&segment.text).is_empty());
         for mut segment in segments {
             segment.id = self.segments.len();
             self.said.tokens.extend(&segment.tokens);
@@ -389,7 +411,7 @@ impl Run<'_> {
     }
 
     fn segment(&self, cut: segments::Cut, seek: u64, decoded: &Decoded) -> Segment {
-        let time = |position: u32| (seek + 2 * u64::from(position)) as f64 * FRAME;
+        let time = |frame: u32| (seek + u64::from(frame)) as f64 * FRAME;
         Segment {
             id: 0,
             seek,

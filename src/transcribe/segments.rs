@@ -2,7 +2,7 @@
 
 use crate::tokenizer::Special;
 
-/// A stretch of tokens, with its beginning and end in positions of 20 ms from that of the window.
+/// A stretch of tokens, with its beginning and end in frames of 10 ms from that of the window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cut {
     pub(super) start: u32,
@@ -10,7 +10,7 @@ pub(super) struct Cut {
     pub(super) tokens: Vec<u32>,
 }
 
-/// The stretches of a window, and how many positions further the next window begins.
+/// The stretches of a window, and how many frames further the next window begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cuts {
     pub(super) cuts: Vec<Cut>,
@@ -20,10 +20,10 @@ pub(super) struct Cuts {
 }
 
 /// Cuts between two timestamps in a row. What is behind the last such pair is decoded again in the
-/// next window, which begins there, unless it ends with a timestamp. `positions` are those of the
-/// window's sound.
-pub(super) fn cut(tokens: &[u32], special: &Special, positions: u32) -> Cuts {
-    let position = |token: &u32| special.position(*token);
+/// next window, which begins there, unless it ends with a timestamp. `frames` are those of the window's
+/// sound.
+pub(super) fn cut(tokens: &[u32], special: &Special, frames: u32) -> Cuts {
+    let frame = |token: &u32| Some(special.position(*token)?.saturating_mul(2));
     let is_timestamp = |token: &u32| special.is_timestamp(*token);
     let complete =
         matches!(tokens, [.., before, last] if !is_timestamp(before) && is_timestamp(last));
@@ -31,10 +31,10 @@ pub(super) fn cut(tokens: &[u32], special: &Special, positions: u32) -> Cuts {
     let pairs = pairs.filter(|(_, pair)| pair.iter().all(is_timestamp));
     let mut places: Vec<usize> = pairs.map(|(at, _)| at + 1).collect();
     if places.is_empty() {
-        let last = tokens.iter().rev().find_map(position).filter(|position| *position > 0);
-        let end = last.unwrap_or(positions);
+        let last = tokens.iter().rev().find_map(frame).filter(|frame| *frame > 0);
+        let end = last.unwrap_or(frames);
         let cut = Cut { start: 0, end, tokens: tokens.to_vec() };
-        return Cuts { cuts: vec![cut], advance: positions, complete };
+        return Cuts { cuts: vec![cut], advance: frames, complete };
     }
     if complete {
         places.push(tokens.len());
@@ -43,13 +43,13 @@ pub(super) fn cut(tokens: &[u32], special: &Special, positions: u32) -> Cuts {
     let mut from = 0;
     for to in places {
         let tokens = &tokens[from..to];
-        let of = |token: Option<&u32>| token.and_then(position).unwrap_or(0);
+        let of = |token: Option<&u32>| token.and_then(frame).unwrap_or(0);
         let (start, end) = (of(tokens.first()), of(tokens.last()));
         cuts.push(Cut { start, end, tokens: tokens.to_vec() });
         from = to;
     }
     let last = cuts.last().map_or(0, |cut| cut.end);
-    Cuts { cuts, advance: if complete { positions } else { last }, complete }
+    Cuts { cuts, advance: if complete { frames } else { last }, complete }
 }
 
 #[cfg(test)]
@@ -62,7 +62,7 @@ mod tests {
         let special = Tokenizer::synthetic(51865).special().clone();
         let token = |t: &u32| if *t < 1000 { *t } else { special.first_timestamp + t - 1000 };
         let tokens: Vec<u32> = tokens.iter().map(token).collect();
-        let Cuts { cuts, advance, complete } = cut(&tokens, &special, 1500);
+        let Cuts { cuts, advance, complete } = cut(&tokens, &special, 2999);
         let cuts = cuts.iter().map(|cut| (cut.start, cut.end, cut.tokens.len())).collect();
         (cuts, advance, complete)
     }
@@ -70,26 +70,26 @@ mod tests {
     #[test]
     fn pairs_separate_and_the_unfinished_rest_is_decoded_again() {
         let cut = cut_of(&[1000, 1, 2, 1100, 1100, 3, 1250, 1300, 4]);
-        assert_eq!(cut, (vec![(0, 100, 4), (100, 250, 3)], 250, false));
+        assert_eq!(cut, (vec![(0, 200, 4), (200, 500, 3)], 500, false));
     }
 
     #[test]
     fn a_timestamp_at_the_end_means_that_nothing_follows() {
         let cut = cut_of(&[1000, 1, 1100, 1100, 3, 1250]);
-        assert_eq!(cut, (vec![(0, 100, 3), (100, 250, 3)], 1500, true));
+        assert_eq!(cut, (vec![(0, 200, 3), (200, 500, 3)], 2999, true));
     }
 
     #[test]
     fn a_pair_at_the_end_is_where_the_next_window_begins() {
         let cut = cut_of(&[1000, 1, 1100, 1100]);
-        assert_eq!(cut, (vec![(0, 100, 3)], 100, false));
+        assert_eq!(cut, (vec![(0, 200, 3)], 200, false));
     }
 
     #[test]
     fn without_pairs_all_is_one_stretch() {
-        assert_eq!(cut_of(&[1000, 1, 1100]), (vec![(0, 100, 3)], 1500, true));
-        assert_eq!(cut_of(&[1000, 1]), (vec![(0, 1500, 2)], 1500, false));
-        assert_eq!(cut_of(&[1, 2]), (vec![(0, 1500, 2)], 1500, false));
-        assert_eq!(cut_of(&[]), (vec![(0, 1500, 0)], 1500, false));
+        assert_eq!(cut_of(&[1000, 1, 1100]), (vec![(0, 200, 3)], 2999, true));
+        assert_eq!(cut_of(&[1000, 1]), (vec![(0, 2999, 2)], 2999, false));
+        assert_eq!(cut_of(&[1, 2]), (vec![(0, 2999, 2)], 2999, false));
+        assert_eq!(cut_of(&[]), (vec![(0, 2999, 0)], 2999, false));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use crate::audio::{AudioError, AudioReader, Window};
+use crate::audio::{AudioError, AudioReader};
 
 /// Where samples come from: 16 kHz, one channel.
 pub trait Samples: Send {
@@ -15,10 +15,7 @@ pub trait Samples: Send {
 
 impl Samples for AudioReader {
     fn more(&mut self, into: &mut Vec<f32>) -> Result<bool, AudioError> {
-        let mut window = Window::default();
-        let more = self.next_window_into(&mut window)?;
-        into.append(&mut window.samples);
-        Ok(more)
+        self.append_to(into)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Words with their times, as OpenAI's `add_word_timestamps` makes them of aligned tokens.
 
 use super::align::Aligned;
-use crate::tokenizer::{Tokenizer, split_words};
+use crate::tokenizer::{Tokenizer, split_words, strip};
 use crate::transcript::{Segment, TimedWord};
 
 /// Marks that belong to the word behind them.
@@ -131,7 +131,7 @@ fn merge_punctuation(timings: &mut [Timing]) {
     let mut following = timings.len().saturating_sub(1);
     for i in (0..following).rev() {
         let previous = &timings[i];
-        let marks = previous.word.trim();
+        let marks = strip(&previous.word);
         if previous.word.starts_with(' ') && PREPENDED.contains(marks) {
             let previous = timings[i].take();
             timings[following].word.insert_str(0, &previous.word);

@@ -44,6 +44,13 @@ pub struct Segment {
     pub words: Option<Vec<TimedWord>>,
 }
 
+impl Segment {
+    /// The text in one line, without the space around it and without control characters.
+    pub fn line(&self) -> String {
+        plain(&self.text, false)
+    }
+}
+
 /// A word, and when it was said.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TimedWord {
@@ -111,15 +118,26 @@ impl Transcript {
     /// The contents of a file of a format.
     pub fn render(&self, format: Format) -> String {
         match format {
-            Format::Text => {
-                self.segments.iter().map(|segment| segment.text.trim().to_owned() + "\n").collect()
-            }
+            Format::Text => self.segments.iter().map(|segment| segment.line() + "\n").collect(),
             Format::Srt => subtitles::srt(self),
             Format::Vtt => subtitles::vtt(self),
             Format::Json => json::render(self),
             Format::Tsv => tsv::render(self),
         }
     }
+}
+
+/// A segment's text as files hold it: control characters but tabs are spaces, and so are the ends of
+/// lines unless there may be `lines`, which a newline then ends.
+fn plain(text: &str, lines: bool) -> String {
+    let shown = |c: char| match c {
+        '\t' => c,
+        '\n' | '\r' | '\u{2028}' | '\u{2029}' if lines => '\n',
+        '\u{2028}' | '\u{2029}' => ' ',
+        c if c.is_control() => ' ',
+        c => c,
+    };
+    text.trim().chars().map(shown).collect()
 }
 
 #[cfg(test)]

@@ -15,10 +15,11 @@ pub(super) fn srt(transcript: &Transcript) -> String {
     out
 }
 
-/// Times with a point, and hours where there are any.
+/// Times with a point, and hours where there are any. What would begin a tag or an entity is one.
 pub(super) fn vtt(transcript: &Transcript) -> String {
     let mut out = String::from("WEBVTT\n\n");
     for (start, end, text) in cues(transcript) {
+        let text = text.replace('&', "&amp;").replace('<', "&lt;");
         let [start, end] = [start, end].map(|seconds| time(seconds, false, '.'));
         let _ = write!(out, "{start} --> {end}\n{text}\n\n");
     }
@@ -29,7 +30,10 @@ pub(super) fn vtt(transcript: &Transcript) -> String {
 /// written another way.
 fn cues(transcript: &Transcript) -> impl Iterator<Item = (f64, f64, String)> {
     transcript.segments.iter().map(|segment| {
-        let text = segment.text.trim().replace("-->", "->");
+        let mut text = super::plain(&segment.text, true);
+        while text.contains("-->") {
+            text = text.replace("-->", "->");
+        }
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         (segment.start, segment.end, lines.collect::<Vec<_>>().join("\n"))
     })

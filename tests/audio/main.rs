@@ -5,6 +5,7 @@
 mod bad_input;
 mod formats;
 mod mel;
+mod pipes;
 mod resampling;
 mod support;
 mod windows;

@@ -1,5 +1,6 @@
 //! `tilewright transcribe`, as a user runs it, on synthetic weights.
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::Stdio;
 
@@ -104,6 +105,58 @@ fn standard_input_is_a_recording_or_samples() {
     assert_eq!(transcribe(b""), "");
 }
 
+/// A header as ffmpeg writes it to a pipe, and sound: the first window is transcribed before the second
+/// has come.
+#[test]
+fn a_recording_is_transcribed_while_it_comes_through_a_pipe() {
+    let sandbox = Sandbox::new();
+    let mut wav = std::fs::read(sample()).expect("the sample");
+    for size in [4, 40] {
+        wav[size..size + 4].fill(0xFF);
+    }
+    let (header, sound) = wav.split_at(44);
+    let of_seconds =
+        |seconds: usize| sound.iter().copied().cycle().take(seconds * 32_000).collect::<Vec<u8>>();
+    let mut command = sandbox.command(&["transcribe", "-", "--no-timestamps"]);
+    let command = command.args(QUICK).env("TILEWRIGHT_CACHE_DIR", sandbox.path("cache"));
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("the program starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    stdin.write_all(header).expect("the program reads");
+    stdin.write_all(&of_seconds(31)).expect("the program reads");
+    let first = lines.next().expect("a line").expect("UTF-8");
+    assert!(!first.is_empty());
+    stdin.write_all(&of_seconds(9)).expect("the program reads");
+    drop(stdin);
+    assert_eq!(lines.count(), 1);
+    assert!(child.wait().expect("the program ends").success());
+}
+
+#[test]
+fn patterns_are_expanded_where_the_shell_does_not() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir_all(sandbox.path("talks/sub")).expect("the sandbox is writable");
+    for name in ["talks/a.wav", "talks/sub/b.wav", "talks/sub/[c].wav", "talks/.d.wav"] {
+        std::fs::copy(sample(), sandbox.path(name)).expect("the sandbox is writable");
+    }
+    sandbox.write("talks/notes.txt", "no recording");
+    let transcribe = |pattern: &str, out: &str| {
+        let outcome = run(&sandbox, &[pattern, "--out", out, "--no-timestamps"]);
+        assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+        let below = format!("{out}/");
+        let files = sandbox.files().into_iter();
+        files
+            .filter_map(|name| Some(name.strip_prefix(&below)?.to_owned()))
+            .filter(|name| name.ends_with(".txt"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(transcribe("talks/**/*.wav", "o"), ["a.txt", "sub/[c].txt", "sub/b.txt"]);
+    assert_eq!(transcribe("talks/*/b.???", "p"), ["sub/b.txt"]);
+    // What exists is no pattern.
+    assert_eq!(transcribe("talks/sub/[c].wav", "q"), ["[c].txt"]);
+}
+
 #[test]
 fn what_makes_no_sense_is_said() {
     let sandbox = Sandbox::new();
@@ -115,6 +168,8 @@ fn what_makes_no_sense_is_said() {
         (&["a.wav", "sub/a.wav", "--out", "o"], "the same files"),
         (&["a.wav"], "a.wav"),
         (&["missing.wav"], "missing.wav"),
+        (&["*.mp3"], "no file matches `*.mp3`"),
+        (&["[.mp3"], "`[.mp3` is no pattern"),
     ] {
         let outcome = run(&sandbox, arguments);
         assert_eq!(outcome.status, Some(1), "{arguments:?}: {}", outcome.stderr);

@@ -66,23 +66,31 @@ def seeded(name, shape):
     return torch.from_numpy(v.astype(np.float32).reshape(shape))
 
 
-def tokenizer():
-    """Bytes and special tokens where Whisper has them, made-up words between."""
-    alphabet = [b for b in range(256) if 33 <= b <= 126 or 161 <= b <= 172 or 174 <= b]
-    spelled = {b: chr(b) for b in alphabet}
-    rest = [b for b in range(256) if b not in spelled]
-    spelled.update({b: chr(256 + i) for i, b in enumerate(rest)})
-    vocabulary = {spelled[b]: i for i, b in enumerate(alphabet + rest)}
-    vocabulary.update({f"\u0120w{i}": i for i in range(256, END)})
-    made = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = decoders.ByteLevel()
+def spelling():
+    """The characters that stand for bytes in a vocabulary that is text."""
+    prints = lambda b: 33 <= b <= 126 or 161 <= b <= 172 or 174 <= b
+    rest = [b for b in range(256) if not prints(b)]
+    return [chr(b) if prints(b) else chr(256 + rest.index(b)) for b in range(256)]
+
+
+def special_tokens():
     special = ["<|endoftext|>", "<|startoftranscript|>"]
     special += [f"<|{code}|>" for code in list(LANGUAGES)[:99]]
     special += ["<|translate|>", "<|transcribe|>", "<|startoflm|>", "<|startofprev|>"]
     special += ["<|nospeech|>", "<|notimestamps|>"]
-    special += [f"<|{i * 0.02:.2f}|>" for i in range(1501)]
-    made.add_special_tokens([AddedToken(token, special=True) for token in special])
+    return special + [f"<|{i * 0.02:.2f}|>" for i in range(1501)]
+
+
+def tokenizer():
+    """Bytes and special tokens where Whisper has them, made-up words between."""
+    spelled = spelling()
+    alphabet = sorted(spelled)
+    vocabulary = {letter: i for i, letter in enumerate(alphabet)}
+    vocabulary.update({f"\u0120w{i}": i for i in range(256, END)})
+    made = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    made.add_special_tokens([AddedToken(token, special=True) for token in special_tokens()])
     assert made.get_vocab_size() == VOCABULARY, made.get_vocab_size()
     return made
 

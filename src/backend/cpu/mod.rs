@@ -32,6 +32,7 @@
 
 mod attention;
 mod conv;
+mod dense;
 mod error;
 mod gemm;
 mod gemv;
@@ -55,6 +56,7 @@ use tilewright_kernel::{Kernel, Shape};
 
 pub use attention::Attention;
 pub use conv::PreparedConv;
+pub use dense::PreparedDense;
 pub use error::CpuError;
 pub use gemv::{Linear, LinearWorkspace, Then};
 pub use pack::SharedBytes;

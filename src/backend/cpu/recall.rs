@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::error::check_length;
 use super::gemm::row_stride;
 use super::math::exp2;
-use super::simd::{MAX_LANES, Simd, Work, panel};
+use super::simd::{Level, MAX_LANES, Simd, Work, panel};
 use super::tile::{self, Element, Rows};
 use super::workspace::Buffer;
 use super::{Cpu, CpuError, Numeric};
@@ -128,9 +128,9 @@ impl Cpu {
         memory.positions = keys.len() / width;
         memory.panel = self.level.geometry().panel;
         if memory.narrow {
-            pack::<bf16>(memory, keys, values);
+            pack::<bf16>(self.level, memory, keys, values);
         } else {
-            pack::<f32>(memory, keys, values);
+            pack::<f32>(self.level, memory, keys, values);
         }
         Ok(())
     }
@@ -196,48 +196,76 @@ impl Cpu {
     }
 }
 
-fn pack<E: Element + bytemuck::Pod>(memory: &mut Memory, keys: &[f32], values: &[f32]) {
+/// Packs keys and values head by head.
+fn pack<E: Element + bytemuck::Pod>(
+    level: Level,
+    memory: &mut Memory,
+    keys: &[f32],
+    values: &[f32],
+) {
     let Memory { heads, positions, panel: width, .. } = *memory;
-    let (size, row) = (heads.size, heads.width());
-    let (key_panels, value_panels) = (positions.div_ceil(width), size.div_ceil(width));
-    let [into_keys, into_values] = [
-        (&mut memory.keys, key_panels * size * width),
-        (&mut memory.values, value_panels * positions * width),
-    ]
-    .map(|(buffer, length)| (buffer.get::<E>(heads.count * length), length.max(1)));
-    rayon::join(
-        || {
-            into_keys.0.par_chunks_mut(into_keys.1).enumerate().for_each(|(head, into)| {
-                for (panel, into) in into.chunks_exact_mut(size * width).enumerate() {
-                    for column in 0..width {
-                        let position = panel * width + column;
-                        let key = (position < positions)
-                            .then(|| &keys[position * row + head * size..][..size]);
-                        let slots = into[E::slot(column, width)..].iter_mut().step_by(width);
-                        match key {
-                            Some(key) => {
-                                slots.zip(key).for_each(|(slot, x)| *slot = E::narrow(*x));
-                            }
-                            None => slots.for_each(|slot| *slot = E::narrow(0.0)),
-                        }
+    let (key_panels, value_panels) = (positions.div_ceil(width), heads.size.div_ceil(width));
+    let of_keys = (key_panels * heads.size * width).max(1);
+    let of_values = (value_panels * positions * width).max(1);
+    let into_keys = memory.keys.get::<E>(heads.count * of_keys).par_chunks_mut(of_keys);
+    let into_values = memory.values.get::<E>(heads.count * of_values).par_chunks_mut(of_values);
+    into_keys.zip(into_values).enumerate().for_each(|(head, (into_keys, into_values))| {
+        level.run(PackHead { heads, head, keys, values, into_keys, into_values });
+    });
+}
+
+/// Keys and values of a head to pack.
+struct PackHead<'a, E> {
+    heads: Heads,
+    head: usize,
+    keys: &'a [f32],
+    values: &'a [f32],
+    into_keys: &'a mut [E],
+    into_values: &'a mut [E],
+}
+
+impl<E: Element + bytemuck::Pod> Work for PackHead<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Self { heads, head, keys, values, into_keys, into_values } = self;
+        let (size, row, width) = (heads.size, heads.width(), panel::<S>());
+        let positions = keys.len() / row;
+        // Rounded as vectors, and then put in their places.
+        let mut narrow = vec![E::narrow(0.0); size.next_multiple_of(width)];
+        for (panel, into) in into_keys.chunks_exact_mut(size * width).enumerate() {
+            for column in 0..width {
+                let position = panel * width + column;
+                if position < positions {
+                    let key = &keys[position * row + head * size..][..size];
+                    for (to, x) in narrow.iter_mut().zip(key) {
+                        *to = E::narrow(*x);
                     }
+                } else {
+                    narrow.fill(E::narrow(0.0));
                 }
-            });
-        },
-        || {
-            into_values.0.par_chunks_mut(into_values.1).enumerate().for_each(|(head, into)| {
-                for (panel, into) in into.chunks_exact_mut(positions * width).enumerate() {
-                    for (position, into) in into.chunks_exact_mut(width).enumerate() {
-                        let value = &values[position * row + head * size..][..size];
-                        for column in 0..width {
-                            let x = value.get(panel * width + column).copied().unwrap_or(0.0);
-                            into[E::slot(column, width)] = E::narrow(x);
-                        }
-                    }
+                let slots = into[E::slot(column, width)..].iter_mut().step_by(width);
+                for (slot, x) in slots.zip(&narrow[..size]) {
+                    *slot = *x;
                 }
-            });
-        },
-    );
+            }
+        }
+        // Behind the last element of a value there is nothing.
+        narrow.fill(E::narrow(0.0));
+        for position in 0..positions {
+            let value = &values[position * row + head * size..][..size];
+            for (to, x) in narrow.iter_mut().zip(value) {
+                *to = E::narrow(*x);
+            }
+            for (panel, narrow) in narrow.chunks_exact(width).enumerate() {
+                let into = &mut into_values[(panel * positions + position) * width..][..width];
+                for (column, x) in narrow.iter().enumerate() {
+                    into[E::slot(column, width)] = *x;
+                }
+            }
+        }
+    }
 }
 
 /// A head of all queries.

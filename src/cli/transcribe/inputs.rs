@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::TranscribeArgs;
+use super::{TranscribeArgs, pattern};
 use crate::cli::error::CliError;
 
 /// What is looked for in folders.
@@ -44,6 +44,8 @@ pub(super) fn find(args: &TranscribeArgs) -> Result<Vec<Input>, CliError> {
     for path in &args.audio {
         if path.is_dir() {
             walk(path, path, &mut inputs)?;
+        } else if let Some(matches) = pattern::expand(path)? {
+            inputs.extend(matches);
         } else {
             let name = PathBuf::from(path.file_stem().unwrap_or(path.as_os_str()));
             inputs.push(Input { path: path.clone(), name });

@@ -147,7 +147,7 @@ impl Product<'_> {
     /// Rows that each row is multiplied as.
     fn parts(self) -> usize {
         match self.weights.numeric() {
-            Numeric::I8 { activations: Scaling::PerRow } if !self.weights.is_coarse() => 2,
+            Numeric::I8 { activations: Scaling::PerRow } => 2,
             _ => 1,
         }
     }

@@ -49,7 +49,6 @@ pub struct Linear {
     inputs: usize,
     outputs: usize,
     isa: Isa,
-    coarse: bool,
     layout: Layout,
     bytes: SharedBytes,
     range: Range<usize>,
@@ -57,13 +56,12 @@ pub struct Linear {
 
 impl fmt::Debug for Linear {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { numeric, inputs, outputs, isa, coarse, layout: _, bytes: _, range } = self;
+        let Self { numeric, inputs, outputs, isa, layout: _, bytes: _, range } = self;
         f.debug_struct("Linear")
             .field("numeric", numeric)
             .field("inputs", inputs)
             .field("outputs", outputs)
             .field("isa", isa)
-            .field("coarse", coarse)
             .field("bytes", &range.len())
             .finish_non_exhaustive()
     }
@@ -154,8 +152,8 @@ impl Linear {
         }
         let range = 0..layout.length();
         let bytes = Arc::new(buffer);
-        let (isa, coarse) = (level.isa(), false);
-        Ok(Self { numeric, inputs, outputs, isa, coarse, layout, bytes, range })
+        let isa = level.isa();
+        Ok(Self { numeric, inputs, outputs, isa, layout, bytes, range })
     }
 
     /// Weights that were packed before, where they lie; copied if they do not lie on a cache line.
@@ -186,19 +184,8 @@ impl Linear {
             buffer.get::<u8>(slice.len()).copy_from_slice(slice);
             (Arc::new(buffer) as SharedBytes, 0..slice.len())
         };
-        let (isa, coarse) = (level.isa(), false);
-        Ok(Self { numeric, inputs, outputs, isa, coarse, layout, bytes, range })
-    }
-
-    /// With i8: rounds activations once, to −127..=127, as matmuls of many rows do. That is twice as
-    /// fast where rows are so many that weights are not what takes the time.
-    #[must_use]
-    pub fn coarse(self) -> Self {
-        Self { coarse: true, ..self }
-    }
-
-    pub(super) fn is_coarse(&self) -> bool {
-        self.coarse
+        let isa = level.isa();
+        Ok(Self { numeric, inputs, outputs, isa, layout, bytes, range })
     }
 
     /// How it multiplies.

@@ -36,7 +36,7 @@ fn max(x: &[f32]) -> f32 {
 }
 
 /// What a result is in f64, from operands that were rounded as the precision demands.
-fn exact(numeric: Numeric, coarse: bool, a: &[f32], all: &[f32], w: &[f32], bias: f32) -> f64 {
+fn exact(numeric: Numeric, a: &[f32], all: &[f32], w: &[f32], bias: f32) -> f64 {
     let dot = |a: &[f32], w: &[f32]| -> f64 {
         a.iter().zip(w).map(|(a, w)| f64::from(*a) * f64::from(*w)).sum()
     };
@@ -47,7 +47,7 @@ fn exact(numeric: Numeric, coarse: bool, a: &[f32], all: &[f32], w: &[f32], bias
         Numeric::I8 { activations } => {
             let of = if activations == Scaling::PerRow { max(a) } else { max(all) };
             let (w, scale_w) = integers(w, max(w));
-            let fine = activations == Scaling::PerRow && !coarse;
+            let fine = activations == Scaling::PerRow;
             let (mut whole, scale_a) = integers(a, of);
             if fine {
                 for (whole, a) in whole.iter_mut().zip(a) {
@@ -63,14 +63,11 @@ fn exact(numeric: Numeric, coarse: bool, a: &[f32], all: &[f32], w: &[f32], bias
 #[test]
 fn results_are_those_of_the_formula() {
     for cpu in everyone() {
-        for (numeric, coarse) in NUMERICS.map(|n| [(n, false), (n, true)]).into_iter().flatten() {
+        for numeric in NUMERICS {
             for [inputs, outputs] in SHAPES {
                 let (w, bias) = (numbers(1, inputs * outputs), numbers(2, outputs));
-                let mut linear =
+                let linear =
                     cpu.prepare_linear(numeric, [outputs, inputs], &w, Some(&bias)).unwrap();
-                if coarse {
-                    linear = linear.coarse();
-                }
                 for rows in [1, 2, 5, 13] {
                     let a = numbers(3, rows * inputs);
                     let mut c = numbers(4, rows * outputs);
@@ -81,7 +78,7 @@ fn results_are_those_of_the_formula() {
                         let (row, column) = (i / outputs, i % outputs);
                         let (row, w) =
                             (&a[row * inputs..][..inputs], &w[column * inputs..][..inputs]);
-                        let expected = exact(numeric, coarse, row, &a, w, bias[column]);
+                        let expected = exact(numeric, row, &a, w, bias[column]);
                         let got = f64::from(c - before[i]);
                         let what = format!("{} {numeric:?} {inputs} × {outputs}", cpu.isa());
                         assert!((got - expected).abs() < 2e-5, "{what}: {got}, not {expected}");
