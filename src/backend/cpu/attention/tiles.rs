@@ -16,7 +16,8 @@ use rayon::prelude::*;
 
 use super::super::Numeric;
 use super::super::simd::tiles::{
-    Bf16Pairs, Columns, Pair, STEP, Session, Start, TILE, TILE_COLUMNS, TILE_ROWS, TileSums, Tiles,
+    Bf16Pairs, COARSE_FRACTION, Columns, FRACTION, Pair, STEP, Session, Start, TILE, TILE_COLUMNS,
+    TILE_ROWS, TileSums, Tiles,
 };
 use super::super::simd::{Engine, Level, Simd, Work};
 use super::super::workspace::Workspace;
@@ -279,9 +280,9 @@ fn attend(tiles: Tiles, session: &mut Session, parts: &Parts<'_>, scratch: &mut 
         let weights = TileSums::all_mut(&mut weights[..count.div_ceil(2)]);
         total = loop {
             let sum = if parts.coarse {
-                tiles.coarse_powers(scores, &reference, HEADROOM, &total, weights)
+                tiles.powers(COARSE_FRACTION, scores, [&reference, &total], HEADROOM, weights)
             } else {
-                tiles.powers(scores, &reference, HEADROOM, &total, weights)
+                tiles.powers(FRACTION, scores, [&reference, &total], HEADROOM, weights)
             };
             if let Some(total) = sum {
                 break total;

@@ -29,7 +29,7 @@ use super::avx512::Avx512;
 
 mod columns;
 
-pub(in super::super) use columns::Columns;
+pub(in super::super) use columns::{COARSE_FRACTION, Columns, FRACTION};
 
 /// Rows of activations that are multiplied at a time: two tiles.
 pub(in super::super) const TILE_ROWS: usize = 32;

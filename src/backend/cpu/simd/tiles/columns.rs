@@ -17,8 +17,8 @@ pub(in super::super::super) struct Columns(pub(in super::super::super) [f32; TIL
 
 /// 2^f − 1 − f over f: minimax fits of the relative error of 2^f for 0 ≤ f ≤ 1. It is 10⁻⁴ for the
 /// first, and 2.1·10⁻³ for the second, half an ulp of bf16.
-const FRACTION: [f32; 3] = [-0.304_575_83, 0.226_308_36, 0.078_267_47];
-const COARSE_FRACTION: [f32; 2] = [-0.334, 0.33];
+pub(in super::super::super) const FRACTION: [f32; 3] = [-0.304_575_83, 0.226_308_36, 0.078_267_47];
+pub(in super::super::super) const COARSE_FRACTION: [f32; 2] = [-0.334, 0.33];
 /// Exponents of bf16 are those of f32: biased by 127, above 7 bits of fraction.
 const BIAS: f32 = 127.0;
 const ULPS: f32 = 128.0;
@@ -60,19 +60,6 @@ impl Tiles {
         /// The largest score of each column.
         largest => largest(scores: &[f32]) -> Columns;
 
-        /// 2^(score − reference), rounded to bf16, of whole pairs of rows of scores: within 0.52 ulp,
-        /// and 2⁻¹²⁶ where it would be less. References are integers, at most 126 less than a score.
-        /// Returns each column's total with its powers added; nothing if a score exceeds its reference
-        /// by more than `headroom`.
-        powers => powers(
-            scores: &[f32], reference: &Columns, headroom: f32, total: &Columns, into: &mut [u32]
-        ) -> Option<Columns>;
-
-        /// As [`Tiles::powers`], faster and within 1.1 ulp.
-        coarse_powers => coarse_powers(
-            scores: &[f32], reference: &Columns, headroom: f32, total: &Columns, into: &mut [u32]
-        ) -> Option<Columns>;
-
         /// Multiplies each column by its factor.
         scale => scale(rows: &mut [f32], factors: &Columns);
 
@@ -89,6 +76,23 @@ impl Tiles {
 
         /// A tile's worth of results as rows of A that were the columns: 16 rows of 64 bytes, twice.
         pack_transposed => pack_transposed(results: &[f32], into: &mut [u8]);
+    }
+
+    /// 2^(score − reference), rounded to bf16, of whole pairs of rows of scores: by [`FRACTION`] within
+    /// 0.52 ulp, by [`COARSE_FRACTION`] within 1.1, and 2⁻¹²⁶ where it would be less. References are
+    /// integers, at most 126 less than a score. Returns each column's total with its powers added;
+    /// nothing if a score exceeds its reference by more than `headroom`.
+    #[inline(always)]
+    pub(in super::super::super) fn powers<const TERMS: usize>(
+        self,
+        fraction: [f32; TERMS],
+        scores: &[f32],
+        [reference, total]: [&Columns; 2],
+        headroom: f32,
+        into: &mut [u32],
+    ) -> Option<Columns> {
+        // SAFETY: a `Tiles` exists only where the processor has AVX-512 F, BW, DQ, VL and BF16.
+        unsafe { powers(fraction, scores, [reference, total], headroom, into) }
     }
 }
 
@@ -112,35 +116,11 @@ fn largest(scores: &[f32]) -> Columns {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq")]
-fn powers(
-    scores: &[f32],
-    reference: &Columns,
-    headroom: f32,
-    total: &Columns,
-    into: &mut [u32],
-) -> Option<Columns> {
-    powers_with(FRACTION, scores, reference, headroom, total, into)
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512dq")]
-fn coarse_powers(
-    scores: &[f32],
-    reference: &Columns,
-    headroom: f32,
-    total: &Columns,
-    into: &mut [u32],
-) -> Option<Columns> {
-    powers_with(COARSE_FRACTION, scores, reference, headroom, total, into)
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512dq")]
-#[inline]
-fn powers_with<const TERMS: usize>(
+fn powers<const TERMS: usize>(
     fraction: [f32; TERMS],
     scores: &[f32],
-    reference: &Columns,
+    [reference, total]: [&Columns; 2],
     headroom: f32,
-    total: &Columns,
     into: &mut [u32],
 ) -> Option<Columns> {
     /// Rounds down, and reports nothing.
