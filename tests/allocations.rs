@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tilewright::audio::{LogMel, WINDOW_SAMPLES};
 use tilewright::backend::array::{Geometry, Operand};
 use tilewright::backend::cpu::{Cpu, Numeric, Output, Scaling};
-use tilewright::decoder::Decoder;
+use tilewright::decoder::{Decoder, Scratch};
 use tilewright::encoder::{self, Nobody};
 use tilewright::kernels::TABLE;
 use tilewright::weights::{DecoderDimensions, Weights};
@@ -74,15 +74,15 @@ fn the_memory_of_448_tokens_is_taken_once() {
     for numeric in [Numeric::I8 { activations: Scaling::PerRow }, Numeric::Bf16, Numeric::F32] {
         let (cpu, weights) = (Cpu::new().unwrap(), Weights::synthetic());
         let decoder = Decoder::load(cpu, numeric, Some(sizes), &weights, None).unwrap();
-        let mut state = decoder.state(2);
-        decoder.listen(&vec![0.1; 1500 * 64], &mut state).unwrap();
-        decoder.prompt(&[1, 2, 3], &[2], &mut state).unwrap();
+        let (mut state, mut scratch) = (decoder.state(2), Scratch::default());
+        decoder.listen(&vec![0.1; 1500 * 64], &mut state, &mut scratch).unwrap();
+        decoder.prompt(&[1, 2, 3], &[2], &mut state, &mut scratch).unwrap();
         state.reorder(&[0, 0]);
-        decoder.step(&[4, 5], &mut state).unwrap();
+        decoder.step(&[4, 5], &mut state, &mut scratch).unwrap();
         let before = ALLOCATED.load(Ordering::Relaxed);
         let mut steps = 0;
         while state.len() < 448 {
-            decoder.step(&[6, 7], &mut state).unwrap();
+            decoder.step(&[6, 7], &mut state, &mut scratch).unwrap();
             state.reorder(&[1, 0]);
             steps += 1;
         }

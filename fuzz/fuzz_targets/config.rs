@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
 use tilewright::backend::cpu::{Cpu, Numeric};
-use tilewright::decoder::Decoder;
+use tilewright::decoder::{Decoder, Scratch};
 use tilewright::decoding::{GenerationConfig, Suppress};
 use tilewright::tokenizer::Tokenizer;
 use tilewright::weights::{DecoderDimensions, Dimensions, Options, decoder_tensors};
@@ -51,9 +51,9 @@ fuzz_target!(|json: &[u8]| {
         let cpu = Cpu::new().expect("a processor");
         match Decoder::load(cpu, Numeric::F32, None, &weights, None) {
             Ok(decoder) => {
-                let mut state = decoder.state(2);
-                decoder.listen(&[0.5; 640], &mut state).expect("ten positions");
-                decoder.prompt(&[1, 2], &[1], &mut state).expect("two tokens");
+                let (mut state, mut scratch) = (decoder.state(2), Scratch::default());
+                decoder.listen(&[0.5; 640], &mut state, &mut scratch).expect("ten positions");
+                decoder.prompt(&[1, 2], &[1], &mut state, &mut scratch).expect("two tokens");
             }
             Err(error) => assert!(!error.to_string().is_empty()),
         }

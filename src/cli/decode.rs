@@ -56,6 +56,16 @@ pub(crate) struct DecodeArgs {
     #[arg(long)]
     no_context: bool,
 
+    /// Begin each window where the one before ends, not at its last timestamp; with --vad that is in a
+    /// pause
+    #[arg(long)]
+    fixed_windows: bool,
+
+    /// Windows of a recording to transcribe at the same time where none depends on another: with
+    /// --no-context, and --fixed-windows or --no-timestamps, without times of words
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
+    batch: u16,
+
     /// The most tokens of a window
     #[arg(long, value_name = "N")]
     max_tokens: Option<usize>,
@@ -93,6 +103,8 @@ impl DecodeArgs {
             },
             condition_on_previous: !self.no_context,
             skip_silence: self.vad,
+            fixed_windows: self.fixed_windows,
+            batch: self.batch.into(),
             ..Settings::default()
         }
     }

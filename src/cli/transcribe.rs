@@ -11,11 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::{Args, ValueEnum};
-use rayon::{ThreadPool, ThreadPoolBuilder};
 use tilewright::audio::{self, AudioReader};
 use tilewright::backend::cpu::Cpu;
 use tilewright::decoding::TaskKind;
-use tilewright::encoder::SharedEncoder;
 use tilewright::tokenizer::language_code;
 use tilewright::transcribe::{Event, RawSamples, Samples, Settings, Stop, Transcriber};
 use tilewright::transcript::{Format, Transcript};
@@ -222,12 +220,9 @@ impl<'a> Work<'a> {
         Ok(Self { args, weights, inputs, formats, settings, key, cpu })
     }
 
-    /// For so many jobs, whose windows are encoded on all threads.
-    fn transcriber(&self, jobs: usize) -> Result<Transcriber, CliError> {
+    fn transcriber(&self) -> Result<Transcriber, CliError> {
         let placed = Placed::new(&self.args.place, self.cpu, self.weights)?;
-        let pool = if jobs > 1 { threads(rayon::current_num_threads()) } else { None };
         let encoder = placed.or_else_on_cpu(&self.args.place, self.cpu, self.weights);
-        let encoder = SharedEncoder::new(encoder, pool.map(Arc::new));
         let cache = self.weights.pack_cache()?;
         let numeric = self.args.place.numeric();
         Ok(Transcriber::new(encoder, self.cpu, numeric, self.weights, Some(&cache))?)
@@ -248,7 +243,7 @@ impl<'a> Work<'a> {
             complain(&format!("{}: done before", input.path.display()));
             return Ok(());
         }
-        let transcriber = self.transcriber(1)?;
+        let transcriber = self.transcriber()?;
         match reader {
             Some(mut reader) => {
                 let seconds = reader.announced_seconds();
@@ -273,7 +268,7 @@ impl<'a> Work<'a> {
         }
         let jobs = usize::from(self.args.jobs).min(left.len());
         let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let transcriber = self.transcriber(jobs)?;
+        let transcriber = self.transcriber()?;
         let job = || {
             while let Some(input) = left.get(next.fetch_add(1, Ordering::Relaxed)) {
                 match self.file(&transcriber, input, jobs == 1) {
@@ -283,14 +278,7 @@ impl<'a> Work<'a> {
             }
         };
         std::thread::scope(|scope| {
-            let start = |_| {
-                scope.spawn(|| match threads(rayon::current_num_threads() / jobs) {
-                    Some(pool) => pool.install(job),
-                    // Where no more threads are to be had, all share those that there are.
-                    None => job(),
-                })
-            };
-            let running: Vec<_> = (0..jobs).map(start).collect();
+            let running: Vec<_> = (0..jobs).map(|_| scope.spawn(job)).collect();
             // A job that panicked has been said to have, and what it was at is not done.
             running.into_iter().for_each(|job| drop(job.join()));
         });
@@ -365,11 +353,6 @@ impl<'a> Work<'a> {
         }
         Ok(())
     }
-}
-
-/// So many threads of their own, one at least.
-fn threads(count: usize) -> Option<ThreadPool> {
-    ThreadPoolBuilder::new().num_threads(count.max(1)).build().ok()
 }
 
 /// Standard input: a recording or samples, used as they come.

@@ -1,8 +1,7 @@
 //! One layer: self-attention, attention to the window, a feed-forward network.
 
-use super::DecoderError;
 use super::load::{Norm, Source};
-use super::state::{Buffers, Rows, State};
+use super::{DecoderError, Scratch, State, Turn};
 use crate::backend::cpu::{Cpu, Linear, PreparedDense, Then};
 use crate::weights::DecoderDimensions;
 
@@ -54,61 +53,49 @@ impl Layer {
         cpu: &Cpu,
         index: usize,
         features: &[f32],
-        [keys, values]: &mut [Vec<f32>; 2],
         state: &mut State,
+        scratch: &mut Scratch,
     ) -> Result<(), DecoderError> {
-        let workspace = &mut state.buffers.dense;
-        cpu.dense(&self.key, features, keys, workspace)?;
-        cpu.dense(&self.value, features, values, workspace)?;
+        let Scratch { window: [keys, values], dense, .. } = scratch;
+        cpu.dense(&self.key, features, keys, dense)?;
+        cpu.dense(&self.value, features, values, dense)?;
         Ok(cpu.remember(keys, values, &mut state.window[index])?)
     }
 
-    /// Runs the layer on the hidden values of some tokens, in place.
+    /// Runs the layer on the hidden values of some tokens, in place: those of the first turn, then
+    /// those of the next.
     pub(super) fn run(
         &self,
         cpu: &Cpu,
         index: usize,
-        rows: Rows,
-        state: &mut State,
+        turns: &mut [Turn<'_>],
+        scratch: &mut Scratch,
     ) -> Result<(), DecoderError> {
-        let Buffers { hidden, normed, qkv, linear, .. } = &mut state.buffers;
+        let Scratch { hidden, normed, qkv, query, attended, between, linear, recall, .. } = scratch;
         self.self_norm.run(cpu, hidden, normed)?;
         cpu.linear(&self.qkv, normed, Then::Store, qkv, linear)?;
-        state.keep(index, rows);
-        self.attend(cpu, index, rows, state)?;
-        let Buffers { hidden, normed, query, attended, between, linear, recall, .. } =
-            &mut state.buffers;
+        let width = self.qkv.inputs();
+        let mut rest = &qkv[..];
+        for turn in &mut *turns {
+            let (mine, others) = rest.split_at(turn.rows().count() * 3 * width);
+            turn.state.keep(index, turn.rows(), mine);
+            rest = others;
+        }
+        for (query, row) in query.chunks_exact_mut(width).zip(qkv.chunks_exact(3 * width)) {
+            query.copy_from_slice(&row[..width]);
+        }
+        let seen = turns.iter().flat_map(|turn| turn.state.seen(index, turn.rows()));
+        cpu.attend(&seen.collect::<Vec<_>>(), query, attended)?;
         cpu.linear(&self.self_out, attended, Then::Add, hidden, linear)?;
 
         self.window_norm.run(cpu, hidden, normed)?;
         cpu.linear(&self.query, normed, Then::Store, query, linear)?;
-        let probe = &mut state.probes[index];
-        let probe = (!probe.heads.is_empty()).then_some(probe);
-        cpu.recall(&state.window[index], query, attended, probe, recall)?;
+        let mut recalls: Vec<_> = turns.iter_mut().map(|turn| turn.recall(index)).collect();
+        cpu.recall(&mut recalls, query, attended, recall)?;
         cpu.linear(&self.window_out, attended, Then::Add, hidden, linear)?;
 
         self.ffn_norm.run(cpu, hidden, normed)?;
         cpu.linear(&self.up, normed, Then::Gelu, between, linear)?;
         Ok(cpu.linear(&self.down, between, Then::Add, hidden, linear)?)
-    }
-
-    /// Attention to the tokens so far.
-    fn attend(
-        &self,
-        cpu: &Cpu,
-        index: usize,
-        rows: Rows,
-        state: &mut State,
-    ) -> Result<(), DecoderError> {
-        let width = state.dimensions.d_model;
-        let Buffers { qkv, query, .. } = &mut state.buffers;
-        for (query, row) in query.chunks_exact_mut(width).zip(qkv.chunks_exact(3 * width)) {
-            query.copy_from_slice(&row[..width]);
-        }
-        let mut attended = std::mem::take(&mut state.buffers.attended);
-        let (past, seen) = state.past(index, rows);
-        let done = cpu.attend(past, &seen, &state.buffers.query, &mut attended);
-        state.buffers.attended = attended;
-        Ok(done?)
     }
 }

@@ -2,21 +2,22 @@
 //!
 //! A [`Decoder`] has the weights, of any checkpoint: layers and vocabulary are those of its tensors.
 //! A [`State`] has what is remembered of one window and of the sequences that are decoded for it.
+//! States of several windows can go on in one pass over the weights ([`Decoder::run`]).
 //! Everything runs on the CPU, through its products with few rows
 //! ([`Cpu::linear`]) and attention to what is kept ([`Cpu::recall`], [`Cpu::attend`]).
 //!
 //! ```no_run
 //! use tilewright::backend::cpu::{Cpu, Numeric};
-//! use tilewright::decoder::{Decoder, DecoderError};
+//! use tilewright::decoder::{Decoder, DecoderError, Scratch};
 //! use tilewright::weights::{DecoderDimensions, Weights};
 //!
 //! fn greedy(features: &[f32], prompt: &[u32], end: u32) -> Result<Vec<u32>, DecoderError> {
 //!     let weights = Weights::open("openai/whisper-base")?;
 //!     let decoder = Decoder::load(Cpu::new()?, Numeric::F32, None, &weights, None)?;
-//!     let mut state = decoder.state(1);
-//!     decoder.listen(features, &mut state)?;
+//!     let (mut state, mut scratch) = (decoder.state(1), Scratch::default());
+//!     decoder.listen(features, &mut state, &mut scratch)?;
 //!     let mut tokens = prompt.to_vec();
-//!     let mut logits = decoder.prompt(prompt, &[prompt.len() - 1], &mut state)?;
+//!     let mut logits = decoder.prompt(prompt, &[prompt.len() - 1], &mut state, &mut scratch)?;
 //!     loop {
 //!         let best = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
 //!         let token = best.map_or(end, |(token, _)| token as u32);
@@ -24,21 +25,24 @@
 //!             return Ok(tokens);
 //!         }
 //!         tokens.push(token);
-//!         logits = decoder.step(&[token], &mut state)?;
+//!         logits = decoder.step(&[token], &mut state, &mut scratch)?;
 //!     }
 //! }
 //! ```
 
 mod layer;
 mod load;
+mod scratch;
 mod state;
+mod turn;
 
 use crate::backend::cpu::{Cpu, CpuError, Linear, MAX_PAST, Numeric, Then};
 use crate::weights::{DecoderDimensions, PackCache, Weights, WeightsError};
 use layer::Layer;
 use load::{Norm, Source};
-use state::Rows;
+pub use scratch::Scratch;
 pub use state::{MAX_SEQUENCES, State};
+pub use turn::Turn;
 
 /// Why a decoder could not be loaded or run.
 #[derive(Debug, thiserror::Error)]
@@ -172,112 +176,116 @@ impl Decoder {
     ///
     /// # Errors
     /// When `features` is no whole number of rows.
-    pub fn listen(&self, features: &[f32], state: &mut State) -> Result<(), DecoderError> {
+    pub fn listen(
+        &self,
+        features: &[f32],
+        state: &mut State,
+        scratch: &mut Scratch,
+    ) -> Result<(), DecoderError> {
         let width = self.dimensions.d_model;
         if features.is_empty() || !features.len().is_multiple_of(width) {
             return Err(DecoderError::Features { width, given: features.len() });
         }
         state.rewind(0);
-        let mut projected = [vec![0.0; features.len()], vec![0.0; features.len()]];
-        for (i, layer) in self.layers.iter().enumerate() {
-            layer.listen(&self.cpu, i, features, &mut projected, state)?;
-        }
-        let heads = crate::backend::cpu::Heads {
-            count: self.dimensions.heads,
-            size: width / self.dimensions.heads,
-        };
-        state.buffers.recall.reserve(state.slots, heads, features.len() / width);
-        Ok(())
+        scratch.window.iter_mut().for_each(|rows| rows.resize(features.len(), 0.0));
+        let mut layers = self.layers.iter().enumerate();
+        layers.try_for_each(|(i, layer)| layer.listen(&self.cpu, i, features, state, scratch))
     }
 
-    /// Decodes tokens that are known, one behind the other, as the beginning of the only sequence or
-    /// behind what there is of it. Returns the logits after those of them whose places are `wanted`,
-    /// row by row, each of as many numbers as the vocabulary has tokens.
+    /// Decodes [`Turn::prompt`] alone, and returns its logits, row by row, each of as many numbers as
+    /// the vocabulary has tokens.
     ///
     /// # Errors
-    /// When a token is none, there are too many, or several sequences are being decoded.
+    /// See [`Turn::check`].
     pub fn prompt<'s>(
         &self,
         tokens: &[u32],
         wanted: &[usize],
         state: &'s mut State,
+        scratch: &mut Scratch,
     ) -> Result<&'s [f32], DecoderError> {
-        if state.sequences != 1 || wanted.iter().any(|place| *place >= tokens.len()) {
-            let (sequences, given) = (state.sequences, tokens.len());
-            return Err(DecoderError::Sequences { sequences, given });
-        }
-        self.run(tokens, Rows::Prompt(tokens.len()), state)?;
-        self.logits(wanted, state)
+        self.run(&mut [Turn::prompt(state, tokens, wanted)], scratch)?;
+        Ok(state.logits())
     }
 
-    /// Decodes one more token of each sequence, and returns the logits of the next ones: sequences ×
-    /// vocabulary.
+    /// Decodes [`Turn::step`] alone, and returns the logits of the next tokens: sequences × vocabulary.
     ///
     /// # Errors
-    /// When a token is none, sequences have as many as there are positions, or `tokens` are not as
-    /// many as there are sequences.
+    /// See [`Turn::check`].
     pub fn step<'s>(
         &self,
         tokens: &[u32],
         state: &'s mut State,
+        scratch: &mut Scratch,
     ) -> Result<&'s [f32], DecoderError> {
-        if tokens.len() != state.sequences {
-            let (sequences, given) = (state.sequences, tokens.len());
-            return Err(DecoderError::Sequences { sequences, given });
-        }
-        self.run(tokens, Rows::Step(tokens.len()), state)?;
-        let all: [usize; MAX_SEQUENCES] = std::array::from_fn(|i| i);
-        self.logits(&all[..tokens.len()], state)
+        self.run(&mut [Turn::step(state, tokens)], scratch)?;
+        Ok(state.logits())
     }
 
-    /// All layers and the last norm.
-    fn run(&self, tokens: &[u32], rows: Rows, state: &mut State) -> Result<(), DecoderError> {
-        let DecoderDimensions { d_model, vocabulary, positions, .. } = self.dimensions;
-        let new = match rows {
-            Rows::Prompt(count) => count,
-            Rows::Step(_) => 1,
-        };
-        let given = state.length + new;
-        if given > positions {
-            return Err(DecoderError::TooLong { positions, given });
+    /// Decodes the tokens of several states, each of a window of its own, in one pass over the weights,
+    /// which takes little longer than that for one of them. Each has then the logits that it would have
+    /// alone, to the bit.
+    ///
+    /// # Errors
+    /// See [`Turn::check`]; then nothing was decoded.
+    pub fn run(&self, turns: &mut [Turn<'_>], scratch: &mut Scratch) -> Result<(), DecoderError> {
+        let width = self.dimensions.d_model;
+        let foreign = turns.iter().find(|turn| turn.state.dimensions != self.dimensions);
+        if let Some(Turn { state: State { dimensions, .. }, .. }) = foreign {
+            let rule = "a state is used by the decoder that it was made by";
+            return Err(DecoderError::Dimensions { rule, dimensions: *dimensions });
         }
-        if let Some(token) = tokens.iter().find(|token| **token as usize >= vocabulary) {
-            return Err(DecoderError::Token { token: *token, vocabulary });
+        turns.iter().try_for_each(Turn::check)?;
+        scratch.resize(turns.iter().map(|turn| turn.tokens.len()).sum(), &self.dimensions);
+        let mut hidden = scratch.hidden.chunks_exact_mut(width);
+        for turn in &mut *turns {
+            let positions = turn.positions();
+            for ((token, position), hidden) in turn.tokens.iter().zip(positions).zip(&mut hidden) {
+                self.tokens.row(*token as usize, hidden)?;
+                let position = &self.positions[position * width..][..width];
+                hidden.iter_mut().zip(position).for_each(|(x, position)| *x += position);
+            }
+            turn.state.place(turn.rows());
         }
-        state.buffers.resize(tokens.len(), &self.dimensions);
-        let hidden = state.buffers.hidden.chunks_exact_mut(d_model);
-        for (i, (token, hidden)) in tokens.iter().zip(hidden).enumerate() {
-            self.tokens.row(*token as usize, hidden)?;
-            let at = state.length + if matches!(rows, Rows::Prompt(_)) { i } else { 0 };
-            let position = &self.positions[at * d_model..][..d_model];
-            hidden.iter_mut().zip(position).for_each(|(x, position)| *x += position);
-        }
-        state.place(rows);
         for (i, layer) in self.layers.iter().enumerate() {
-            layer.run(&self.cpu, i, rows, state)?;
+            layer.run(&self.cpu, i, turns, scratch)?;
         }
-        let buffers = &mut state.buffers;
-        self.norm.run(&self.cpu, &buffers.hidden, &mut buffers.normed)?;
-        state.length = given;
+        self.norm.run(&self.cpu, &scratch.hidden, &mut scratch.normed)?;
+        self.logits(turns, scratch)?;
+        for turn in turns {
+            turn.state.length += turn.rows().growth();
+        }
         Ok(())
     }
 
-    /// Logits of some rows of the last run.
-    fn logits<'s>(
-        &self,
-        wanted: &[usize],
-        state: &'s mut State,
-    ) -> Result<&'s [f32], DecoderError> {
-        let DecoderDimensions { d_model, vocabulary, .. } = self.dimensions;
-        let buffers = &mut state.buffers;
-        for (i, place) in wanted.iter().enumerate() {
-            let row = &buffers.normed[place * d_model..][..d_model];
-            buffers.query[i * d_model..][..d_model].copy_from_slice(row);
+    /// Logits behind the rows that are wanted.
+    fn logits(&self, turns: &mut [Turn<'_>], scratch: &mut Scratch) -> Result<(), DecoderError> {
+        let DecoderDimensions { d_model: width, vocabulary, .. } = self.dimensions;
+        let Scratch { normed, query, logits, linear, .. } = scratch;
+        let (mut first, mut count) = (0, 0);
+        query.clear();
+        for turn in &mut *turns {
+            for row in turn.wanted() {
+                query.extend_from_slice(&normed[(first + row) * width..][..width]);
+            }
+            first += turn.tokens.len();
+            let wanted = query.len() / width - count;
+            count += wanted;
+            turn.state.logits.resize(wanted * vocabulary, 0.0);
         }
-        state.logits.resize(wanted.len() * vocabulary, 0.0);
-        let rows = &buffers.query[..wanted.len() * d_model];
-        self.cpu.linear(&self.tokens, rows, Then::Store, &mut state.logits, &mut buffers.linear)?;
-        Ok(&state.logits)
+        if let [only] = turns {
+            let logits = &mut only.state.logits;
+            return Ok(self.cpu.linear(&self.tokens, query, Then::Store, logits, linear)?);
+        }
+        logits.resize(count * vocabulary, 0.0);
+        self.cpu.linear(&self.tokens, query, Then::Store, logits, linear)?;
+        let mut rest = &logits[..];
+        for turn in turns {
+            let (mine, others) = rest.split_at(turn.state.logits.len());
+            turn.state.logits.copy_from_slice(mine);
+            rest = others;
+        }
+        Ok(())
     }
 }
 

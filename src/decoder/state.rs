@@ -1,16 +1,14 @@
 //! What a decoder remembers while it decodes a window.
 
-use crate::backend::cpu::{
-    Heads, LinearWorkspace, Memory, Numeric, Past, Probe, RecallWorkspace, Workspace,
-};
+use crate::backend::cpu::{Heads, Memory, Numeric, Past, Probe, Seen};
 use crate::weights::DecoderDimensions;
 
 /// Sequences of tokens that are decoded together, with all that the decoder remembers of them and of
 /// the window: see [`Decoder::state`](super::Decoder::state).
 ///
-/// The memory for the longest sequences is taken once. Sequences that share a beginning share its
-/// keys and values: for each sequence a table tells, position by position, in whose row they are, so
-/// that [`State::reorder`] copies nothing but the table.
+/// The memory for the longest sequences is taken once, and serves any number of windows. Sequences
+/// that share a beginning share its keys and values: for each sequence a table tells, position by
+/// position, in whose row they are, so that [`State::reorder`] copies nothing but the table.
 #[derive(Debug)]
 pub struct State {
     pub(super) dimensions: DecoderDimensions,
@@ -23,47 +21,16 @@ pub struct State {
     /// Sequences × positions: the slot that a sequence's keys and values are in.
     table: Vec<u8>,
     spare: Vec<u8>,
-    /// Layers × positions × slots × width.
+    /// Layers × slots × positions × width. The system gives memory that is zero when it is first
+    /// written, so a slot that is never used costs nothing.
     keys: Vec<f32>,
     values: Vec<f32>,
     /// Of each layer: keys and values of the window.
     pub(super) window: Vec<Memory>,
     /// Of each layer: heads whose attention to the window is looked at.
     pub(super) probes: Vec<Probe>,
-    pub(super) buffers: Buffers,
     /// Of the last step, row by row.
     pub(super) logits: Vec<f32>,
-}
-
-/// Values between the operators, row by row.
-#[derive(Debug, Default)]
-pub(super) struct Buffers {
-    pub(super) hidden: Vec<f32>,
-    pub(super) normed: Vec<f32>,
-    pub(super) qkv: Vec<f32>,
-    pub(super) query: Vec<f32>,
-    pub(super) attended: Vec<f32>,
-    pub(super) between: Vec<f32>,
-    pub(super) linear: LinearWorkspace,
-    /// Of products with all positions of a window.
-    pub(super) dense: Workspace,
-    pub(super) recall: RecallWorkspace,
-}
-
-impl Buffers {
-    pub(super) fn resize(&mut self, rows: usize, dimensions: &DecoderDimensions) {
-        let DecoderDimensions { d_model, ffn, .. } = *dimensions;
-        for (buffer, width) in [
-            (&mut self.hidden, d_model),
-            (&mut self.normed, d_model),
-            (&mut self.qkv, 3 * d_model),
-            (&mut self.query, d_model),
-            (&mut self.attended, d_model),
-            (&mut self.between, ffn),
-        ] {
-            buffer.resize(rows * width, 0.0);
-        }
-    }
 }
 
 /// Which tokens are decoded in a step.
@@ -75,15 +42,28 @@ pub(super) enum Rows {
     Step(usize),
 }
 
+impl Rows {
+    pub(super) fn count(self) -> usize {
+        match self {
+            Self::Prompt(count) | Self::Step(count) => count,
+        }
+    }
+
+    /// By how much the sequences grow.
+    pub(super) fn growth(self) -> usize {
+        match self {
+            Self::Prompt(count) => count,
+            Self::Step(_) => 1,
+        }
+    }
+}
+
 impl State {
     pub(super) fn new(dimensions: DecoderDimensions, numeric: Numeric, slots: usize) -> Self {
         let slots = slots.clamp(1, MAX_SEQUENCES);
         let DecoderDimensions { d_model, heads, layers, vocabulary, positions, .. } = dimensions;
         let of_heads = Heads { count: heads, size: d_model / heads.max(1) };
-        let rows = layers * positions * slots * d_model;
-        let mut buffers = Buffers::default();
-        buffers.resize(slots, &dimensions);
-        buffers.linear.reserve(slots, d_model.max(dimensions.ffn), vocabulary);
+        let rows = layers * slots * positions * d_model;
         Self {
             dimensions,
             slots,
@@ -95,7 +75,6 @@ impl State {
             values: vec![0.0; rows],
             window: (0..layers).map(|_| Memory::new(numeric, of_heads)).collect(),
             probes: vec![Probe::default(); layers],
-            buffers,
             // Two of a prompt: after its beginning and after its end.
             logits: Vec::with_capacity(slots.max(2) * vocabulary),
         }
@@ -148,7 +127,18 @@ impl State {
         self.probes.iter().enumerate().filter(|(_, probe)| !probe.heads.is_empty())
     }
 
-    /// The logits of the last step, sequences × vocabulary, to be worked on.
+    /// The logits of the last run, row by row, each of as many numbers as the vocabulary has tokens.
+    pub fn logits(&self) -> &[f32] {
+        &self.logits
+    }
+
+    /// A row of them; nothing if there are not so many.
+    pub fn row(&self, index: usize) -> &[f32] {
+        let vocabulary = self.dimensions.vocabulary;
+        self.logits.chunks_exact(vocabulary.max(1)).nth(index).unwrap_or_default()
+    }
+
+    /// The same as [`State::logits`], to be worked on.
     pub fn logits_mut(&mut self) -> &mut [f32] {
         &mut self.logits
     }
@@ -182,47 +172,40 @@ impl State {
     }
 
     /// Keeps the keys and values of a layer: rows of query, key and value side by side.
-    pub(super) fn keep(&mut self, layer: usize, rows: Rows) {
+    pub(super) fn keep(&mut self, layer: usize, rows: Rows, qkv: &[f32]) {
         let DecoderDimensions { d_model, positions, .. } = self.dimensions;
-        let first = (layer * positions + self.length) * self.slots * d_model;
+        let first = (layer * self.slots * positions + self.length) * d_model;
         // Tokens of a prompt are a position apart, those of a step a slot.
         let stride = match rows {
-            Rows::Prompt(_) => self.slots * d_model,
-            Rows::Step(_) => d_model,
+            Rows::Prompt(_) => d_model,
+            Rows::Step(_) => positions * d_model,
         };
-        for (i, row) in self.buffers.qkv.chunks_exact(3 * d_model).enumerate() {
+        for (i, row) in qkv.chunks_exact(3 * d_model).enumerate() {
             let at = first + i * stride;
             self.keys[at..][..d_model].copy_from_slice(&row[d_model..2 * d_model]);
             self.values[at..][..d_model].copy_from_slice(&row[2 * d_model..]);
         }
     }
 
-    /// The keys and values of a layer, and for each row what it sees of them.
-    pub(super) fn past(&self, layer: usize, rows: Rows) -> (Past<'_>, Seen<'_>) {
+    /// What each row sees of the keys and values of a layer.
+    pub(super) fn seen(&self, layer: usize, rows: Rows) -> impl Iterator<Item = Seen<'_>> {
         let DecoderDimensions { d_model, heads, positions, .. } = self.dimensions;
-        let all = positions * self.slots * d_model;
+        let all = self.slots * positions * d_model;
         let past = Past {
             keys: &self.keys[layer * all..][..all],
             values: &self.values[layer * all..][..all],
             slots: self.slots,
             heads: Heads { count: heads, size: d_model / heads },
         };
-        let mut seen = Seen::new();
-        match rows {
-            Rows::Prompt(count) => {
-                seen.extend((1..=count).map(|i| &self.table[..self.length + i]));
-            }
-            Rows::Step(count) => {
-                let tables = self.table.chunks_exact(positions).take(count);
-                seen.extend(tables.map(|table| &table[..=self.length]));
-            }
-        }
-        (past, seen)
+        (0..rows.count()).map(move |row| {
+            let slots = match rows {
+                Rows::Prompt(_) => &self.table[..=self.length + row],
+                Rows::Step(_) => &self.table[row * positions..][..=self.length],
+            };
+            Seen { past, slots }
+        })
     }
 }
-
-/// What each row sees.
-type Seen<'a> = Vec<&'a [u8]>;
 
 /// The most sequences of a state: slots are numbered by bytes, and more help nobody.
 pub const MAX_SEQUENCES: usize = 64;

@@ -1,7 +1,7 @@
 //! Which language is spoken.
 
 use super::DecodingError;
-use crate::decoder::{Decoder, State};
+use crate::decoder::{Decoder, Scratch, State};
 use crate::tokenizer::Special;
 
 /// A language, and how likely it is that it is spoken.
@@ -13,14 +13,22 @@ pub struct Detected {
     pub probability: f32,
 }
 
-/// All languages of a checkpoint, the likeliest first, for the window that `state` has.
-pub(super) fn detect(
+/// All languages of a checkpoint, the likeliest first, for the window that `state` has; none if it
+/// knows English alone.
+///
+/// # Errors
+/// When the decoder fails.
+pub fn detect(
     decoder: &Decoder,
-    state: &mut State,
     special: &Special,
+    state: &mut State,
+    scratch: &mut Scratch,
 ) -> Result<Vec<Detected>, DecodingError> {
+    if !special.is_multilingual() {
+        return Ok(Vec::new());
+    }
     state.rewind(0);
-    let logits = decoder.prompt(&[special.start], &[0], state)?;
+    let logits = decoder.prompt(&[special.start], &[0], state, scratch)?;
     Ok(rank(logits, special))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! [`Rules`] forbid tokens: those that are suppressed, and timestamps where they make no sense. What
 //! is left is chosen from by [`sample`] (the likeliest, or at random) or by [`beam`] search. A
-//! [`Window`] is decoded by [`Task::decode`], again at a higher temperature if the result is
+//! [`Window`] is decoded by [`SharedDecoder::decode`], again at a higher temperature if the result is
 //! repetitive or unlikely, see [`fallback`].
 //!
 //! The rules are those of OpenAI's `whisper/decoding.py`; the beam search is that of transformers'
@@ -10,11 +10,14 @@
 
 pub mod beam;
 mod config;
+mod draw;
 pub mod fallback;
 mod language;
 mod random;
 mod rules;
+mod running;
 pub mod sample;
+mod shared;
 mod stop;
 mod suppress;
 mod task;
@@ -22,9 +25,10 @@ mod timestamps;
 mod zlib;
 
 pub use config::GenerationConfig;
-pub use language::Detected;
+pub use language::{Detected, detect};
 pub use random::Random;
 pub use rules::Rules;
+pub use shared::{Passes, SharedDecoder};
 pub use stop::Stop;
 pub use suppress::Suppress;
 pub use task::{Decoded, Options, Task, TaskKind, Window};

@@ -1,15 +1,14 @@
-//! Decoding a window: the prompt, the search, and again if the result is not to be trusted.
+//! What is to be decoded, and how.
 
-use super::beam::{BeamOptions, BeamSearch, Next};
-use super::fallback::{Quality, Thresholds, compression_ratio};
-use super::language::{Detected, detect};
-use super::random::Random;
+use std::sync::Arc;
+
+use super::fallback::{Quality, Thresholds};
 use super::rules::Rules;
-use super::sample::{self, Choice};
 use super::{DecodingError, GenerationConfig, Stop, Suppress, TimestampRules};
 use crate::backend::cpu::Cpu;
 use crate::decoder::{Decoder, MAX_SEQUENCES, State};
-use crate::tokenizer::{Special, Tokenizer, strip};
+use crate::tokenizer::Tokenizer;
+use crate::weights::DecoderDimensions;
 
 /// What is written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -33,7 +32,7 @@ pub struct Options {
     pub temperatures: Vec<f32>,
     /// Sequences that are searched at temperature 0; with 1 there is no search.
     pub beams: usize,
-    /// See [`BeamOptions::patience`].
+    /// See [`BeamOptions::patience`](super::beam::BeamOptions::patience).
     pub patience: f32,
     /// Sequences that are drawn at higher temperatures, of which the best is taken.
     pub best_of: usize,
@@ -113,34 +112,30 @@ pub struct Decoded {
 
 /// A task, for any number of windows.
 #[derive(Debug)]
-pub struct Task<'a> {
-    decoder: &'a Decoder,
-    tokenizer: &'a Tokenizer,
-    rules: Rules,
+pub struct Task {
+    pub(super) tokenizer: Arc<Tokenizer>,
+    pub(super) rules: Rules,
+    pub(super) cpu: Cpu,
+    pub(super) stop: Stop,
     options: Options,
-    stop: Stop,
+    /// Tokens that a sequence may have.
+    positions: usize,
 }
 
-/// Tokens and their log-probability.
-struct Found {
-    tokens: Vec<u32>,
-    log_probability: f32,
-}
-
-impl<'a> Task<'a> {
+impl Task {
     /// With a checkpoint's decoder, tokenizer and configuration.
     ///
     /// # Errors
     /// When these do not fit each other, or an option makes no sense.
     pub fn new(
-        decoder: &'a Decoder,
-        tokenizer: &'a Tokenizer,
+        decoder: &Decoder,
+        tokenizer: &Arc<Tokenizer>,
         config: &GenerationConfig,
         options: Options,
     ) -> Result<Self, DecodingError> {
         options.check()?;
         let special = tokenizer.special();
-        let vocabulary = decoder.dimensions().vocabulary;
+        let DecoderDimensions { vocabulary, positions, .. } = decoder.dimensions();
         if special.first_timestamp as usize > vocabulary {
             return Err(DecodingError::Vocabulary { token: special.no_timestamps, vocabulary });
         }
@@ -152,7 +147,8 @@ impl<'a> Task<'a> {
         });
         let timestamps = options.timestamps.then(|| TimestampRules::new(special, limit));
         let rules = Rules { suppress: Suppress::new(tokenizer, config), timestamps };
-        Ok(Self { decoder, tokenizer, rules, options, stop: Stop::default() })
+        let (tokenizer, cpu, stop) = (Arc::clone(tokenizer), decoder.cpu(), Stop::default());
+        Ok(Self { tokenizer, rules, cpu, stop, options, positions })
     }
 
     /// Gives up when it is told to.
@@ -166,21 +162,9 @@ impl<'a> Task<'a> {
         &self.options
     }
 
-    /// Memory for the task.
-    pub fn state(&self) -> State {
-        self.decoder.state(self.options.sequences())
-    }
-
-    /// All languages, the likeliest first, for the window that `state` has; none if the checkpoint
-    /// knows English alone.
-    ///
-    /// # Errors
-    /// When the decoder fails.
-    pub fn detect(&self, state: &mut State) -> Result<Vec<Detected>, DecodingError> {
-        if !self.tokenizer.special().is_multilingual() {
-            return Ok(Vec::new());
-        }
-        detect(self.decoder, state, self.tokenizer.special())
+    /// The most sequences that are decoded together for a window.
+    pub fn sequences(&self) -> usize {
+        self.options.sequences()
     }
 
     /// The tokens that say what to do: `<|startoftranscript|>`, language, task and whether there are to
@@ -208,172 +192,35 @@ impl<'a> Task<'a> {
         Ok(tokens)
     }
 
-    /// Decodes the window that `state` has.
-    ///
-    /// # Errors
-    /// When the decoder fails, its logits are no numbers, or it is stopped.
-    pub fn decode(&self, window: Window<'_>, state: &mut State) -> Result<Decoded, DecodingError> {
-        let mut random = Random::new(self.options.seed);
-        let mut decoded = None;
-        for temperature in &self.options.temperatures {
-            let result = self.attempt(window, *temperature, &mut random, state)?;
-            let fails = self.options.thresholds.fails(&result.quality);
-            decoded = Some(result);
-            if !fails {
-                break;
-            }
-        }
-        decoded.ok_or(DecodingError::NoToken)
-    }
-
-    fn attempt(
-        &self,
-        window: Window<'_>,
-        temperature: f32,
-        random: &mut Random,
-        state: &mut State,
-    ) -> Result<Decoded, DecodingError> {
-        self.stop.check()?;
-        let no_speech = self.begin(window, state)?;
-        let found = if temperature == 0.0 && self.options.beams > 1 {
-            self.search(state)?
-        } else {
-            let count = if temperature == 0.0 { 1 } else { self.options.best_of };
-            self.draw(count, temperature, random, state)?
-        };
-        let text = self.tokenizer.decode(&found.tokens);
-        let quality = Quality {
-            compression_ratio: compression_ratio(strip(&text)),
-            log_probability: found.log_probability / (found.tokens.len() + 1) as f32,
-            no_speech,
-        };
-        Ok(Decoded { tokens: found.tokens, quality, temperature })
-    }
-
-    /// Decodes the prompt; the logits of the first token are then those of the state. Returns the
-    /// probability of no speech.
-    fn begin(&self, window: Window<'_>, state: &mut State) -> Result<f32, DecodingError> {
-        let special = self.tokenizer.special();
+    /// The tokens before those of a window, and where among them `<|startoftranscript|>` is.
+    pub(super) fn prompt(&self, window: Window<'_>) -> Result<(Vec<u32>, usize), DecodingError> {
         let instructions = self.instructions(window.language)?;
         let mut prompt = Vec::new();
         // Half of the positions are for what was said before.
-        let room = (self.decoder.dimensions().positions / 2).saturating_sub(1);
+        let room = (self.positions / 2).saturating_sub(1);
         let previous = &window.previous[window.previous.len().saturating_sub(room)..];
         if !previous.is_empty() {
-            prompt.push(special.previous);
+            prompt.push(self.tokenizer.special().previous);
             prompt.extend(previous);
         }
         let start = prompt.len();
         prompt.extend(instructions);
-        state.rewind(0);
-        let cpu = self.decoder.cpu();
-        let vocabulary = self.decoder.dimensions().vocabulary;
-        let logits = self.decoder.prompt(&prompt, &[start, prompt.len() - 1], state)?;
-        let at_start = &logits[..vocabulary];
-        let no_speech = special.no_speech.and_then(|token| at_start.get(token as usize));
-        let no_speech = no_speech.map_or(0.0, |logit| (logit - cpu.log_sum_exp(at_start)).exp());
-        state.drop_logits(1);
-        Ok(no_speech)
+        Ok((prompt, start))
     }
 
-    /// The most tokens, the end included, behind a prompt. The last takes no position, as nothing
-    /// follows it.
-    fn room(&self, state: &State) -> usize {
-        let positions = self.decoder.dimensions().positions;
-        let most = self.options.max_tokens.unwrap_or(positions / 2).max(1);
-        most.min(positions - state.len() + 1)
+    /// The probability of no speech, by the first row of logits: those behind
+    /// `<|startoftranscript|>`.
+    pub(super) fn no_speech(&self, state: &State) -> f32 {
+        let logits = state.row(0);
+        let token = self.tokenizer.special().no_speech;
+        let logit = token.and_then(|token| logits.get(token as usize));
+        logit.map_or(0.0, |logit| (logit - self.cpu.log_sum_exp(logits)).exp())
     }
 
-    /// Sequences that grow by the likeliest token, or one at random; of several the best.
-    fn draw(
-        &self,
-        count: usize,
-        temperature: f32,
-        random: &mut Random,
-        state: &mut State,
-    ) -> Result<Found, DecodingError> {
-        let (cpu, room) = (self.decoder.cpu(), self.room(state));
-        let end = self.tokenizer.special().end;
-        let mut running = vec![Found { tokens: Vec::new(), log_probability: 0.0 }];
-        let mut finished: Vec<Found> = Vec::new();
-        let mut choose = |logits: &[f32]| match temperature {
-            0.0 => sample::likeliest(&cpu, logits),
-            _ => sample::at_random(&cpu, logits, temperature, random),
-        };
-        let vocabulary = self.decoder.dimensions().vocabulary;
-        for length in 1..=room {
-            let (mut parents, mut next) = (Vec::new(), Vec::new());
-            let mut grown = Vec::new();
-            let rows = state.logits_mut().chunks_exact_mut(vocabulary);
-            for (parent, (sequence, logits)) in running.iter().zip(rows).enumerate() {
-                self.rules.apply(&cpu, &sequence.tokens, logits);
-                let copies = if length == 1 { count } else { 1 };
-                for _ in 0..copies {
-                    let choice = choose(logits).ok_or(DecodingError::NoToken)?;
-                    let Choice { token, log_probability } = choice;
-                    let log_probability = sequence.log_probability + log_probability;
-                    let mut tokens = sequence.tokens.clone();
-                    if token == end {
-                        finished.push(Found { tokens, log_probability });
-                        continue;
-                    }
-                    tokens.push(token);
-                    grown.push(Found { tokens, log_probability });
-                    parents.push(parent);
-                    next.push(token);
-                }
-            }
-            running = grown;
-            if running.is_empty() || length == room {
-                break;
-            }
-            self.stop.check()?;
-            state.reorder(&parents);
-            self.decoder.step(&next, state)?;
-        }
-        finished.append(&mut running);
-        let score = |found: &Found| {
-            let length = found.tokens.len().max(1) as f32;
-            found.log_probability / length.powf(self.options.length_penalty)
-        };
-        let best = finished.into_iter().max_by(|a, b| score(a).total_cmp(&score(b)));
-        best.ok_or(DecodingError::NoToken)
+    /// The most tokens, the end included, behind a prompt of so many. The last takes no position, as
+    /// nothing follows it.
+    pub(super) fn room(&self, prompt: usize) -> usize {
+        let most = self.options.max_tokens.unwrap_or(self.positions / 2).max(1);
+        most.min((self.positions + 1).saturating_sub(prompt))
     }
-
-    fn search(&self, state: &mut State) -> Result<Found, DecodingError> {
-        let cpu = self.decoder.cpu();
-        let Special { end, .. } = *self.tokenizer.special();
-        let Options { beams, patience, length_penalty, .. } = self.options;
-        let max_tokens = self.room(state);
-        let options = BeamOptions { beams, patience, length_penalty, max_tokens, end };
-        let mut search = BeamSearch::new(options);
-        let vocabulary = self.decoder.dimensions().vocabulary;
-        loop {
-            let rows = state.logits_mut().chunks_exact_mut(vocabulary);
-            for (sequence, row) in search.running().zip(rows) {
-                log_softmax(&cpu, row);
-                self.rules.apply(&cpu, sequence, row);
-            }
-            match search.advance(state.logits_mut()) {
-                Next::Done => break,
-                Next::Continue { parents, tokens } => {
-                    self.stop.check()?;
-                    state.reorder(&parents);
-                    self.decoder.step(&tokens, state)?;
-                }
-            }
-        }
-        let best = search.best().ok_or(DecodingError::NoToken)?;
-        let mut tokens = best.tokens;
-        if tokens.last() == Some(&end) {
-            tokens.pop();
-        }
-        Ok(Found { tokens, log_probability: best.log_probability })
-    }
-}
-
-/// Logits become log-probabilities.
-fn log_softmax(cpu: &Cpu, logits: &mut [f32]) {
-    let sum = cpu.log_sum_exp(logits);
-    logits.iter_mut().for_each(|logit| *logit -= sum);
 }

@@ -5,10 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rayon::ThreadPool;
-
 use super::{Encode, EncoderError, Nobody};
 use crate::audio::WINDOW_FRAMES;
+use crate::backend::cpu::Threads;
 use crate::weights::Dimensions;
 
 /// The most windows of a call: its buffers grow to so many.
@@ -17,8 +16,8 @@ const MOST: usize = 8;
 /// An encoder that several threads use: windows that wait for it at the same time are encoded in one
 /// call.
 ///
-/// It has no thread of its own: of those that wait, one encodes for all. They must not be tasks of
-/// the thread pool that it encodes on, whose threads would wait for each other.
+/// It has no thread of its own: of those that wait, one encodes for all. They must be outside of the
+/// thread pool, see [`Threads::outside`].
 #[derive(Clone)]
 pub struct SharedEncoder {
     shared: Arc<Shared>,
@@ -27,7 +26,7 @@ pub struct SharedEncoder {
 struct Shared {
     dimensions: Dimensions,
     positions: usize,
-    pool: Option<Arc<ThreadPool>>,
+    threads: Threads,
     encoder: Mutex<Batches>,
     waiting: Mutex<VecDeque<Arc<Window>>>,
     windows: AtomicU64,
@@ -58,22 +57,16 @@ pub struct Counts {
     pub calls: u64,
 }
 
-impl From<Box<dyn Encode>> for SharedEncoder {
-    fn from(encoder: Box<dyn Encode>) -> Self {
-        Self::new(encoder, None)
-    }
-}
-
 impl SharedEncoder {
-    /// Shares an encoder, which works on a pool of its own or on that from which it is called.
-    pub fn new(encoder: Box<dyn Encode>, pool: Option<Arc<ThreadPool>>) -> Self {
+    /// Shares an encoder, which works on these threads.
+    pub fn new(encoder: Box<dyn Encode>, threads: Threads) -> Self {
         let (dimensions, positions) = (encoder.dimensions(), encoder.positions());
         let encoder = Mutex::new(Batches { encoder, mel: Vec::new() });
         Self {
             shared: Arc::new(Shared {
                 dimensions,
                 positions,
-                pool,
+                threads,
                 encoder,
                 waiting: Mutex::default(),
                 windows: AtomicU64::new(0),
@@ -151,10 +144,7 @@ impl Shared {
         for window in batch {
             mel.extend_from_slice(&window.lock().values);
         }
-        let features = match &self.pool {
-            Some(pool) => pool.install(|| encoder.encode(mel, &mut Nobody))?,
-            None => encoder.encode(mel, &mut Nobody)?,
-        };
+        let features = self.threads.run(|| encoder.encode(mel, &mut Nobody))?;
         let of_each = features.chunks_exact(features.len() / batch.len().max(1));
         for (window, features) in batch.iter().zip(of_each) {
             let mut window = window.lock();
@@ -231,7 +221,7 @@ mod tests {
     fn echo() -> (SharedEncoder, Receiver<usize>, Sender<()>) {
         let ((began, begins), (ends, may_end)) = (channel(), channel());
         let echo = Echo { features: Vec::new(), began, may_end };
-        (SharedEncoder::new(Box::new(echo), None), begins, ends)
+        (SharedEncoder::new(Box::new(echo), Threads::new(1)), begins, ends)
     }
 
     fn window(value: f32) -> Vec<f32> {

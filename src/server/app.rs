@@ -105,7 +105,7 @@ impl App {
         let Limits { concurrency, queue, .. } = *self.limits();
         let admitted = concurrency + queue - self.places.available_permits();
         let running = concurrency - self.workers.available_permits();
-        Now { running, waiting: admitted.saturating_sub(running), encoder: self.engine.counts() }
+        Now { running, waiting: admitted.saturating_sub(running), engine: self.engine.counters() }
     }
 
     /// A step further to the end: what is under way is finished, and given up the second time.

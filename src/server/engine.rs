@@ -1,5 +1,6 @@
 //! What is served.
 
+use crate::decoding::Passes;
 use crate::encoder::Counts;
 use crate::transcribe::{Event, Samples, Settings, Stop, TranscribeError, Transcriber};
 use crate::transcript::Transcript;
@@ -24,8 +25,17 @@ pub trait Engine: Send + Sync + 'static {
         on: &mut (dyn FnMut(Event<'_>) + Send),
     ) -> Result<Transcript, TranscribeError>;
 
-    /// What its encoder has done so far.
-    fn counts(&self) -> Counts;
+    /// What it has done so far.
+    fn counters(&self) -> Counters;
+}
+
+/// What an [`Engine`] has done so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Of its encoder.
+    pub encoder: Counts,
+    /// Of its decoder.
+    pub decoder: Passes,
 }
 
 impl Engine for Transcriber {
@@ -43,7 +53,7 @@ impl Engine for Transcriber {
         Self::transcribe(self, samples, settings, stop, on)
     }
 
-    fn counts(&self) -> Counts {
-        self.encoder().counts()
+    fn counters(&self) -> Counters {
+        Counters { encoder: self.encoder().counts(), decoder: self.decoder().passes() }
     }
 }

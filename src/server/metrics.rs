@@ -8,6 +8,8 @@ use std::fmt::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::engine::Counters;
+use crate::decoding::Passes;
 use crate::encoder::Counts;
 use crate::transcribe::TranscribeError;
 use crate::transcript::Transcript;
@@ -20,7 +22,7 @@ const BOUNDS: [f64; 14] =
 pub(super) struct Now {
     pub(super) running: usize,
     pub(super) waiting: usize,
-    pub(super) encoder: Counts,
+    pub(super) engine: Counters,
 }
 
 /// What is counted.
@@ -152,9 +154,12 @@ impl Metrics {
         }
         text.counter("audio_seconds_total", "Seconds of audio transcribed", audio_seconds);
         text.counter("tokens_total", "Tokens of transcripts", tokens as f64);
-        let Counts { windows, calls } = now.encoder;
+        let Counts { windows, calls } = now.engine.encoder;
         text.counter("encoder_windows_total", "Windows encoded", windows as f64);
         text.counter("encoder_calls_total", "Calls of the encoder", calls as f64);
+        let Passes { turns, passes } = now.engine.decoder;
+        text.counter("decoder_turns_total", "Turns of windows in the decoder", turns as f64);
+        text.counter("decoder_passes_total", "Passes of the decoder", passes as f64);
         text.histogram("answer_seconds", "Request to head of the answer", &numbers.answer);
         text.histogram("wait_seconds", "Waiting for a turn", &numbers.wait);
         text.histogram("transcription_seconds", "Transcribing", &numbers.transcription);

@@ -71,7 +71,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::transcribe::Settings;
 pub use access::Token;
 use app::App;
-pub use engine::Engine;
+pub use engine::{Counters, Engine};
 pub use error::Refusal;
 pub use form::Form;
 pub use params::{Params, ResponseFormat};

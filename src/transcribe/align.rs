@@ -4,7 +4,7 @@
 //! is normalised over the tokens, smoothed in time by a median, averaged over the heads, and the
 //! cheapest monotonic path through it found by dynamic time warping.
 
-use crate::decoder::{Decoder, DecoderError, State};
+use crate::decoder::{Decoder, DecoderError, Scratch, State};
 use crate::decoding::DecodingError;
 use crate::weights::DecoderDimensions;
 
@@ -64,6 +64,7 @@ pub(super) fn align(
     decoder: &Decoder,
     request: &Request<'_>,
     state: &mut State,
+    scratch: &mut Scratch,
 ) -> Result<Aligned, DecoderError> {
     let Request { instructions, text: whole, end, heads, positions } = *request;
     let room = decoder.dimensions().positions.saturating_sub(instructions.len() + 1);
@@ -76,7 +77,7 @@ pub(super) fn align(
     let wanted: Vec<usize> = (first..first + text.len()).collect();
     state.rewind(0);
     state.watch(heads);
-    let done = decoder.prompt(&tokens, &wanted, state).map(|logits| {
+    let done = decoder.prompt(&tokens, &wanted, state, scratch).map(|logits| {
         let vocabulary = decoder.dimensions().vocabulary;
         let cpu = decoder.cpu();
         let rows = text.iter().zip(logits.chunks_exact(vocabulary));

@@ -36,26 +36,30 @@
 //! ```
 
 mod align;
+mod orderless;
 mod segments;
 mod silence;
 mod sound;
-mod threads;
+mod source;
 mod words;
 
+use std::sync::Arc;
+
 use crate::audio::{AudioError, HOP, LogMel, SAMPLE_RATE, UnsupportedBins, Workspace};
-use crate::backend::cpu::{Cpu, Numeric};
-use crate::decoder::{Decoder, DecoderError, State};
+use crate::backend::cpu::{Cpu, Numeric, Threads};
+use crate::decoder::{Decoder, DecoderError, Scratch, State};
 pub use crate::decoding::Stop;
-use crate::decoding::{Decoded, DecodingError, GenerationConfig, Options, Task, TaskKind, Window};
-use crate::encoder::{EncoderError, SharedEncoder};
+use crate::decoding::{
+    self, Decoded, DecodingError, GenerationConfig, Options, SharedDecoder, Task, TaskKind, Window,
+};
+use crate::encoder::{Encode, EncoderError, SharedEncoder};
 use crate::tokenizer::{Tokenizer, TokenizerError, strip};
 use crate::transcript::{Segment, Transcript};
 use crate::weights::{DecoderDimensions, PackCache, Weights};
 use align::Request;
-use segments::Cuts;
-use sound::Sound;
+use segments::{Cut, Cuts};
 pub use sound::{RawSamples, Samples};
-use threads::Pools;
+use source::{Part, Place, Source};
 
 /// Seconds of a frame of the spectrogram.
 const FRAME: f64 = HOP as f64 / SAMPLE_RATE as f64;
@@ -129,6 +133,21 @@ pub struct Settings {
     pub words: bool,
     /// Whether silence is skipped: by its energy, see the source of `silence`.
     pub skip_silence: bool,
+    /// Whether a window begins where the one before ends, not where its last timestamp is. A word may
+    /// then be cut in two, less likely with `skip_silence`, which ends windows in pauses.
+    pub fixed_windows: bool,
+    /// Windows of a recording that are transcribed at the same time if none depends on another:
+    /// without `condition_on_previous` and `words`, and with `fixed_windows` or without timestamps.
+    /// Each takes memory of its own.
+    pub batch: usize,
+}
+
+impl Settings {
+    /// Whether no window depends on another.
+    fn is_orderless(&self) -> bool {
+        let fixed = self.fixed_windows || !self.decoding.timestamps;
+        fixed && !self.condition_on_previous && !self.words
+    }
 }
 
 impl Default for Settings {
@@ -140,6 +159,8 @@ impl Default for Settings {
             initial_prompt: None,
             words: false,
             skip_silence: false,
+            fixed_windows: false,
+            batch: 8,
         }
     }
 }
@@ -158,15 +179,16 @@ pub enum Event<'a> {
 /// A checkpoint that transcribes: any number of recordings at the same time, each on a thread of its
 /// own.
 ///
-/// Its operators run on the rayon pool that it is called from. Called from a thread of none, it has
-/// pools of its own, of as many threads as the global one.
+/// All of them share a pool of threads, on which the operators run: of as many as the rayon pool has
+/// that [`Transcriber::new`] is called from. Windows that wait for the encoder at the same time are one
+/// call of it, and windows that are decoded at the same time share each pass over the weights.
 pub struct Transcriber {
     encoder: SharedEncoder,
-    decoder: Decoder,
-    tokenizer: Tokenizer,
+    decoder: SharedDecoder,
+    tokenizer: Arc<Tokenizer>,
     config: GenerationConfig,
     log_mel: LogMel,
-    pools: Pools,
+    threads: Threads,
 }
 
 impl Transcriber {
@@ -176,13 +198,12 @@ impl Transcriber {
     /// # Errors
     /// All that is wrong with the weights.
     pub fn new(
-        encoder: impl Into<SharedEncoder>,
+        encoder: Box<dyn Encode>,
         cpu: Cpu,
         numeric: Numeric,
         weights: &Weights,
         cache: Option<&PackCache>,
     ) -> Result<Self, TranscribeError> {
-        let encoder = encoder.into();
         let sizes = encoder.dimensions();
         let synthetic = weights.is_synthetic().then(|| DecoderDimensions::of(&sizes, None));
         let decoder = Decoder::load(cpu, numeric, synthetic, weights, cache)?;
@@ -190,17 +211,13 @@ impl Transcriber {
         if d_model != sizes.d_model {
             return Err(TranscribeError::Widths { encoder: sizes.d_model, decoder: d_model });
         }
-        let tokenizer = Tokenizer::of(weights, vocabulary)?;
+        let tokenizer = Arc::new(Tokenizer::of(weights, vocabulary)?);
         let config = GenerationConfig::of(weights)?;
         let log_mel = LogMel::new(sizes.mel_bins)?;
-        let pools = Pools::new(rayon::current_num_threads());
-        Ok(Self { encoder, decoder, tokenizer, config, log_mel, pools })
-    }
-
-    /// With so many threads for each recording, where it has pools of its own.
-    #[must_use]
-    pub fn with_threads(self, threads: usize) -> Self {
-        Self { pools: Pools::new(threads), ..self }
+        let threads = Threads::new(rayon::current_num_threads());
+        let encoder = SharedEncoder::new(encoder, threads.clone());
+        let decoder = SharedDecoder::new(decoder, threads.clone());
+        Ok(Self { encoder, decoder, tokenizer, config, log_mel, threads })
     }
 
     /// The encoder, which others may share.
@@ -208,14 +225,14 @@ impl Transcriber {
         &self.encoder
     }
 
+    /// The decoder, which others may share.
+    pub fn decoder(&self) -> &SharedDecoder {
+        &self.decoder
+    }
+
     /// The tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
-    }
-
-    /// The sizes of the decoder.
-    pub fn decoder(&self) -> DecoderDimensions {
-        self.decoder.dimensions()
     }
 
     /// Whether settings make sense for the checkpoint.
@@ -226,9 +243,10 @@ impl Transcriber {
         self.task(settings).map(drop)
     }
 
-    fn task(&self, settings: &Settings) -> Result<Task<'_>, TranscribeError> {
+    fn task(&self, settings: &Settings) -> Result<Task, TranscribeError> {
         let options = settings.decoding.clone();
-        let task = Task::new(&self.decoder, &self.tokenizer, &self.config, options)?;
+        let decoder = self.decoder.decoder();
+        let task = Task::new(decoder, &self.tokenizer, &self.config, options)?;
         if let Some(language) = &settings.language {
             task.instructions(language)?;
         }
@@ -240,7 +258,7 @@ impl Transcriber {
 
     /// The heads whose attention follows the words.
     fn heads(&self) -> Result<Vec<(usize, usize)>, DecodingError> {
-        align::heads(self.config.alignment_heads.as_deref(), &self.decoder)
+        align::heads(self.config.alignment_heads.as_deref(), self.decoder.decoder())
     }
 
     /// Transcribes a recording, and tells what happens.
@@ -254,7 +272,7 @@ impl Transcriber {
         stop: &Stop,
         on: &mut (dyn FnMut(Event<'_>) + Send),
     ) -> Result<Transcript, TranscribeError> {
-        self.pools.run(|| self.transcribe_here(samples, settings, stop, on))
+        Threads::outside(|| self.transcribe_here(samples, settings, stop, on))
     }
 
     fn transcribe_here(
@@ -262,184 +280,236 @@ impl Transcriber {
         samples: &mut dyn Samples,
         settings: &Settings,
         stop: &Stop,
-        on: &mut (dyn FnMut(Event<'_>) + Send),
+        on: &mut dyn FnMut(Event<'_>),
     ) -> Result<Transcript, TranscribeError> {
-        let Self { encoder, decoder, tokenizer, log_mel, .. } = self;
-        let task = self.task(settings)?.until(stop.clone());
-        let mut said = Said::default();
-        if let Some(prompt) = &settings.initial_prompt {
-            said.tokens = tokenizer.encode(&format!(" {}", prompt.trim()))?;
-        }
         let heads = if settings.words { self.heads()? } else { Vec::new() };
-        let mut run = Run {
-            state: task.state(),
-            task,
-            decoder,
-            tokenizer,
-            settings,
-            heads,
-            language: settings.language.clone(),
-            said,
-            segments: Vec::new(),
-            last_speech: 0.0,
-        };
-        let mut sound = Sound::new(samples);
-        let window = 2 * encoder.positions();
-        let (mut seek, mut background) = (0u64, None);
-        let (mut workspace, mut mel) = (Workspace::default(), Vec::new());
-        loop {
-            stop.check()?;
-            let mut samples = sound.at(seek * HOP as u64, window * HOP)?;
-            // Less than a frame is no sound.
-            if samples.len() < HOP {
-                break;
-            }
-            if settings.skip_silence {
-                let speech = silence::first_speech(samples, &mut background);
-                let silent = speech.as_ref().map_or(samples.len(), |speech| speech.start);
-                if silent >= HOP {
-                    seek += silent.div_ceil(HOP) as u64;
-                    on(Event::Position(seek as f64 * FRAME));
-                    continue;
-                }
-                samples = &samples[..speech.map_or(0, |speech| speech.end)];
-            }
-            let frames = (samples.len() / HOP).clamp(1, window);
-            log_mel.compute_into(&samples[..frames * HOP], &mut workspace, &mut mel);
-            let features = encoder.encode(std::mem::take(&mut mel))?;
-            decoder.listen(&features, &mut run.state)?;
-            // Features are about as large: the memory is used again.
-            mel = features;
-            seek += run.window(seek, frames, on)?.clamp(1, frames as u64);
-            on(Event::Position(seek as f64 * FRAME));
+        let task = Arc::new(self.task(settings)?.until(stop.clone()));
+        let recording = Recording { transcriber: self, task, settings, stop, heads };
+        let mut source = Source::new(samples, 2 * self.encoder.positions(), settings.skip_silence);
+        let mut story = Story { language: settings.language.clone(), ..Story::default() };
+        if let Some(prompt) = &settings.initial_prompt {
+            story.said = self.tokenizer.encode(&format!(" {}", prompt.trim()))?;
+        }
+        if settings.is_orderless() {
+            orderless::transcribe(&recording, &mut source, &mut story, on)?;
+        } else {
+            recording.transcribe(&mut source, &mut story, on)?;
         }
         Ok(Transcript {
             task: match settings.decoding.task {
                 TaskKind::Transcribe => "transcribe",
                 TaskKind::Translate => "translate",
             },
-            language: run.language.unwrap_or_else(|| "en".to_owned()),
-            duration: sound.length() as f64 / f64::from(SAMPLE_RATE),
-            segments: run.segments,
+            language: story.language.unwrap_or_else(|| "en".to_owned()),
+            duration: source.samples() as f64 / f64::from(SAMPLE_RATE),
+            segments: story.segments,
         })
     }
 }
 
-/// What was said so far, as tokens.
-#[derive(Debug, Default)]
-struct Said {
-    tokens: Vec<u32>,
-    /// What is before is no prompt any more.
-    from: usize,
+/// A recording that is transcribed.
+struct Recording<'a> {
+    transcriber: &'a Transcriber,
+    task: Arc<Task>,
+    settings: &'a Settings,
+    stop: &'a Stop,
+    heads: Vec<(usize, usize)>,
 }
 
-/// A recording on its way.
-struct Run<'a> {
-    task: Task<'a>,
-    decoder: &'a Decoder,
-    tokenizer: &'a Tokenizer,
-    settings: &'a Settings,
-    heads: Vec<(usize, usize)>,
+/// What a thread needs to hear windows, one after the other.
+struct Ear {
     state: State,
+    scratch: Scratch,
+    workspace: Workspace,
+    /// The spectrogram, and then the features, which are about as large.
+    values: Vec<f32>,
+}
+
+/// What was transcribed so far.
+#[derive(Debug, Default)]
+struct Story {
     language: Option<String>,
-    said: Said,
+    /// As tokens.
+    said: Vec<u32>,
+    /// What is before is no prompt any more.
+    prompt_from: usize,
     segments: Vec<Segment>,
     last_speech: f64,
 }
 
-impl Run<'_> {
-    /// Decodes the window that the state has, of so many frames, and returns how many frames further
-    /// the next one begins.
-    fn window(
-        &mut self,
-        seek: u64,
-        frames: usize,
-        on: &mut dyn FnMut(Event<'_>),
-    ) -> Result<u64, TranscribeError> {
-        let language = self.language(on)?;
-        let previous = &self.said.tokens[self.said.from..];
-        let window = Window { language: &language, previous };
-        let decoded = self.task.decode(window, &mut self.state)?;
-        if self.settings.decoding.thresholds.leaves_out(&decoded.quality) {
-            return Ok(frames as u64);
-        }
-        let special = self.tokenizer.special();
-        let Cuts { cuts, advance, complete } =
-            segments::cut(&decoded.tokens, special, frames as u32);
-        let mut advance = u64::from(advance);
-        let mut segments: Vec<Segment> =
-            cuts.into_iter().map(|cut| self.segment(cut, seek, &decoded)).collect();
-        if self.settings.words {
-            self.words(&mut segments, &language, seek, (frames / 2).max(1))?;
-            let last = segments.iter().rev().find_map(|s| s.words.as_ref()?.last());
-            // Without words, where the last stretch ends.
-            let end = last.map(|word| word.end).or_else(|| Some(segments.last()?.end));
-            if let Some(end) = end {
-                self.last_speech = end;
-                let frame = (end / FRAME).round() as u64;
-                if !complete && frame > seek {
-                    advance = frame - seek;
-                }
-            }
-        }
-        // What takes no time or has no text was not said.
-        segments.retain(|segment| segment.start < segment.end && !strip(&segment.text).is_empty());
+impl Story {
+    /// Adds what was said in a window.
+    fn add(&mut self, segments: Vec<Segment>, on: &mut dyn FnMut(Event<'_>)) {
         for mut segment in segments {
             segment.id = self.segments.len();
-            self.said.tokens.extend(&segment.tokens);
+            self.said.extend(&segment.tokens);
             on(Event::Segment(&segment));
             self.segments.push(segment);
         }
-        if !self.settings.condition_on_previous || decoded.temperature > TOO_HOT {
-            self.said.from = self.said.tokens.len();
-        }
-        Ok(advance)
+    }
+}
+
+impl Recording<'_> {
+    fn ear(&self) -> Ear {
+        let state = self.transcriber.decoder.state(&self.task);
+        let (scratch, workspace) = (Scratch::default(), Workspace::default());
+        Ear { state, scratch, workspace, values: Vec::new() }
     }
 
-    /// The language, which the first window tells if nobody has.
-    fn language(&mut self, on: &mut dyn FnMut(Event<'_>)) -> Result<String, TranscribeError> {
-        if let Some(language) = &self.language {
+    /// From the sound of a window to its spectrogram.
+    fn look(&self, sound: &[f32], ear: &mut Ear) {
+        let Transcriber { log_mel, threads, .. } = self.transcriber;
+        threads.run(|| log_mel.compute_into(sound, &mut ear.workspace, &mut ear.values));
+    }
+
+    /// From the spectrogram of a window to its keys and values.
+    fn hear(&self, ear: &mut Ear) -> Result<(), TranscribeError> {
+        let Transcriber { encoder, decoder, threads, .. } = self.transcriber;
+        let Ear { state, scratch, values, .. } = ear;
+        *values = encoder.encode(std::mem::take(values))?;
+        Ok(threads.run(|| decoder.decoder().listen(values, state, scratch))?)
+    }
+
+    /// The language of the window that was heard, which the first one tells if nobody has.
+    fn language(
+        &self,
+        ear: &mut Ear,
+        story: &mut Story,
+        on: &mut dyn FnMut(Event<'_>),
+    ) -> Result<String, TranscribeError> {
+        if let Some(language) = &story.language {
             return Ok(language.clone());
         }
-        let likeliest = self.task.detect(&mut self.state)?.into_iter().next();
+        let Transcriber { decoder, tokenizer, threads, .. } = self.transcriber;
+        let Ear { state, scratch, .. } = ear;
+        let special = tokenizer.special();
+        let detect = || decoding::detect(decoder.decoder(), special, state, scratch);
+        let likeliest = threads.run(detect)?.into_iter().next();
         let language = likeliest.map_or("en", |detected| {
             on(Event::Language(detected.code, detected.probability));
             detected.code
         });
-        self.language = Some(language.to_owned());
+        story.language = Some(language.to_owned());
         Ok(language.to_owned())
     }
 
-    fn segment(&self, cut: segments::Cut, seek: u64, decoded: &Decoded) -> Segment {
-        let time = |frame: u32| (seek + u64::from(frame)) as f64 * FRAME;
-        Segment {
+    /// Decodes the window that was heard.
+    fn decode(&self, window: Window<'_>, ear: Ear) -> Result<(Decoded, Ear), TranscribeError> {
+        let Ear { state, .. } = ear;
+        let (decoded, state) = self.transcriber.decoder.decode(&self.task, window, state)?;
+        Ok((decoded, Ear { state, ..ear }))
+    }
+
+    /// Window by window, each of which may begin where the last one says, and remember what was said.
+    fn transcribe(
+        &self,
+        source: &mut Source<'_>,
+        story: &mut Story,
+        on: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), TranscribeError> {
+        let mut ear = self.ear();
+        loop {
+            self.stop.check()?;
+            match source.next()? {
+                Part::End => break,
+                Part::Silence => {}
+                Part::Window(place, sound) => {
+                    self.look(sound, &mut ear);
+                    self.hear(&mut ear)?;
+                    let language = self.language(&mut ear, story, on)?;
+                    let previous = &story.said[story.prompt_from..];
+                    let window = Window { language: &language, previous };
+                    let decoded;
+                    (decoded, ear) = self.decode(window, ear)?;
+                    let advance = self.tell(&decoded, place, &mut ear, story, on)?;
+                    source.advance(advance);
+                }
+            }
+            on(Event::Position(source.seconds()));
+        }
+        self.transcriber.decoder.keep(ear.state);
+        Ok(())
+    }
+
+    /// Adds what was decoded to the story, and returns how many frames further the next window begins.
+    fn tell(
+        &self,
+        decoded: &Decoded,
+        place: Place,
+        ear: &mut Ear,
+        story: &mut Story,
+        on: &mut dyn FnMut(Event<'_>),
+    ) -> Result<u64, TranscribeError> {
+        if self.is_left_out(decoded) {
+            return Ok(place.frames as u64);
+        }
+        let Cuts { cuts, advance, complete, .. } = self.cut(decoded, place);
+        let mut advance = u64::from(advance);
+        let mut segments = self.segments(cuts, place, decoded);
+        if self.settings.words {
+            self.words(&mut segments, place, ear, story)?;
+            let last = segments.iter().rev().find_map(|s| s.words.as_ref()?.last());
+            // Without words, where the last stretch ends.
+            let end = last.map(|word| word.end).or_else(|| Some(segments.last()?.end));
+            if let Some(end) = end {
+                story.last_speech = end;
+                let frame = (end / FRAME).round() as u64;
+                if !complete && frame > place.seek {
+                    advance = frame - place.seek;
+                }
+            }
+        }
+        segments.retain(is_said);
+        story.add(segments, on);
+        if !self.settings.condition_on_previous || decoded.temperature > TOO_HOT {
+            story.prompt_from = story.said.len();
+        }
+        Ok(advance)
+    }
+
+    fn is_left_out(&self, decoded: &Decoded) -> bool {
+        self.settings.decoding.thresholds.leaves_out(&decoded.quality)
+    }
+
+    fn cut(&self, decoded: &Decoded, place: Place) -> Cuts {
+        let special = self.transcriber.tokenizer.special();
+        let cuts = segments::cut(&decoded.tokens, special, place.frames as u32);
+        if self.settings.fixed_windows { cuts.with_rest(place.frames as u32) } else { cuts }
+    }
+
+    fn segments(&self, cuts: Vec<Cut>, place: Place, decoded: &Decoded) -> Vec<Segment> {
+        let time = |frame: u32| (place.seek + u64::from(frame)) as f64 * FRAME;
+        let segment = |cut: Cut| Segment {
             id: 0,
-            seek,
+            seek: place.seek,
             start: time(cut.start),
             end: time(cut.end),
-            text: self.tokenizer.decode(&cut.tokens),
+            text: self.transcriber.tokenizer.decode(&cut.tokens),
             tokens: cut.tokens,
             temperature: decoded.temperature,
             avg_logprob: decoded.quality.log_probability,
             compression_ratio: decoded.quality.compression_ratio,
             no_speech_prob: decoded.quality.no_speech,
             words: None,
-        }
+        };
+        cuts.into_iter().map(segment).collect()
     }
 
     fn words(
-        &mut self,
+        &self,
         segments: &mut [Segment],
-        language: &str,
-        seek: u64,
-        positions: usize,
+        place: Place,
+        ear: &mut Ear,
+        story: &Story,
     ) -> Result<(), TranscribeError> {
-        let special = self.tokenizer.special();
+        let Transcriber { decoder, tokenizer, threads, .. } = self.transcriber;
+        let special = tokenizer.special();
         let tokens = segments.iter().flat_map(|segment| &segment.tokens);
         let text: Vec<u32> = tokens.copied().filter(|token| *token < special.end).collect();
         if text.is_empty() {
             return Ok(());
         }
+        let language = story.language.as_deref().unwrap_or("en");
         let mut instructions = self.task.instructions(language)?;
         if instructions.last() != Some(&special.no_timestamps) {
             instructions.push(special.no_timestamps);
@@ -449,11 +519,17 @@ impl Run<'_> {
             text: &text,
             end: special.end,
             heads: &self.heads,
-            positions,
+            positions: (place.frames / 2).max(1),
         };
-        let aligned = align::align(self.decoder, &request, &mut self.state)?;
-        let offset = seek as f64 * FRAME;
-        words::add_words(segments, &aligned, self.tokenizer, language, offset, self.last_speech);
+        let Ear { state, scratch, .. } = ear;
+        let aligned = threads.run(|| align::align(decoder.decoder(), &request, state, scratch))?;
+        let offset = place.seek as f64 * FRAME;
+        words::add_words(segments, &aligned, tokenizer, language, offset, story.last_speech);
         Ok(())
     }
+}
+
+/// What takes no time or has no text was not said.
+fn is_said(segment: &Segment) -> bool {
+    segment.start < segment.end && !strip(&segment.text).is_empty()
 }

@@ -17,6 +17,16 @@ pub(super) struct Cuts {
     pub(super) advance: u32,
     /// Whether there is no speech behind the last timestamp.
     pub(super) complete: bool,
+    /// What will be decoded again.
+    pub(super) rest: Option<Cut>,
+}
+
+impl Cuts {
+    /// The stretches of a window behind which the next one begins, whatever is in it.
+    pub(super) fn with_rest(mut self, frames: u32) -> Self {
+        self.cuts.extend(self.rest.take());
+        Self { advance: frames, complete: true, ..self }
+    }
 }
 
 /// Cuts between two timestamps in a row. What is behind the last such pair is decoded again in the
@@ -34,7 +44,7 @@ pub(super) fn cut(tokens: &[u32], special: &Special, frames: u32) -> Cuts {
         let last = tokens.iter().rev().find_map(frame).filter(|frame| *frame > 0);
         let end = last.unwrap_or(frames);
         let cut = Cut { start: 0, end, tokens: tokens.to_vec() };
-        return Cuts { cuts: vec![cut], advance: frames, complete };
+        return Cuts { cuts: vec![cut], advance: frames, complete, rest: None };
     }
     if complete {
         places.push(tokens.len());
@@ -49,7 +59,9 @@ pub(super) fn cut(tokens: &[u32], special: &Special, frames: u32) -> Cuts {
         from = to;
     }
     let last = cuts.last().map_or(0, |cut| cut.end);
-    Cuts { cuts, advance: if complete { frames } else { last }, complete }
+    let start = tokens.get(from).and_then(frame);
+    let rest = start.map(|start| Cut { start, end: frames, tokens: tokens[from..].to_vec() });
+    Cuts { cuts, advance: if complete { frames } else { last }, complete, rest }
 }
 
 #[cfg(test)]
@@ -62,7 +74,7 @@ mod tests {
         let special = Tokenizer::synthetic(51865).special().clone();
         let token = |t: &u32| if *t < 1000 { *t } else { special.first_timestamp + t - 1000 };
         let tokens: Vec<u32> = tokens.iter().map(token).collect();
-        let Cuts { cuts, advance, complete } = cut(&tokens, &special, 2999);
+        let Cuts { cuts, advance, complete, .. } = cut(&tokens, &special, 2999);
         let cuts = cuts.iter().map(|cut| (cut.start, cut.end, cut.tokens.len())).collect();
         (cuts, advance, complete)
     }

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tilewright::decoding::DecodingError;
+use tilewright::decoding::Passes;
 use tilewright::encoder::Counts;
-use tilewright::server::Engine;
+use tilewright::server::{Counters, Engine};
 use tilewright::transcribe::{Event, Samples, Settings, Stop, TranscribeError};
 use tilewright::transcript::{Segment, TimedWord, Transcript};
 
@@ -89,7 +90,10 @@ impl Engine for Played {
         Ok(transcript)
     }
 
-    fn counts(&self) -> Counts {
-        Counts { windows: 5, calls: 2 }
+    fn counters(&self) -> Counters {
+        Counters {
+            encoder: Counts { windows: 5, calls: 2 },
+            decoder: Passes { turns: 60, passes: 11 },
+        }
     }
 }

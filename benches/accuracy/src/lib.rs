@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use safetensors::SafeTensors;
 use tilewright::audio::{self, LogMel};
 use tilewright::backend::cpu::{Cpu, Numeric, Scaling};
-use tilewright::decoder::Decoder;
+use tilewright::decoder::{Decoder, Scratch};
 use tilewright::encoder::{Distance, Encode, Encoder, EncoderOps, Nobody};
 use tilewright::weights::{DecoderDimensions, Weights};
 use tilewright_kernel::TargetInfo;
@@ -147,11 +147,11 @@ pub fn measure_decoder(
     let dimensions = DecoderDimensions::of(&encoder.dimensions(), layers);
     let weights = Weights::synthetic();
     let decoder = Decoder::load(Cpu::new()?, numeric, Some(dimensions), &weights, None)?;
-    let mut state = decoder.state(1);
-    decoder.listen(&features, &mut state)?;
+    let (mut state, mut scratch) = (decoder.state(1), Scratch::default());
+    decoder.listen(&features, &mut state, &mut scratch)?;
     let prompt = &ids[..4];
     let mut greedy = prompt.to_vec();
-    let mut logits = decoder.prompt(prompt, &[prompt.len() - 1], &mut state)?;
+    let mut logits = decoder.prompt(prompt, &[prompt.len() - 1], &mut state, &mut scratch)?;
     let distance = Distance::new(logits, &first);
     let mut times = Vec::new();
     loop {
@@ -162,7 +162,7 @@ pub fn measure_decoder(
             break;
         }
         let start = Instant::now();
-        logits = decoder.step(&[token], &mut state)?;
+        logits = decoder.step(&[token], &mut state, &mut scratch)?;
         times.push(start.elapsed());
     }
     let time = times.into_iter().min().unwrap_or_default();

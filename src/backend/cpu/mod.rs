@@ -46,6 +46,7 @@ mod run;
 mod simd;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod tile;
 mod workspace;
 
@@ -60,8 +61,9 @@ pub use dense::PreparedDense;
 pub use error::CpuError;
 pub use gemv::{Linear, LinearWorkspace, Then};
 pub use pack::SharedBytes;
-pub use recall::{Heads, MAX_PAST, Memory, Past, Probe, RecallWorkspace};
+pub use recall::{Heads, MAX_PAST, Memory, Past, Probe, Recall, RecallWorkspace, Seen};
 pub use simd::Isa;
+pub use threads::Threads;
 pub use workspace::Workspace;
 
 use error::check_length;

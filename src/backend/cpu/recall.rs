@@ -91,6 +91,17 @@ pub struct Probe {
     pub probabilities: Vec<f32>,
 }
 
+/// Some queries to a memory: see [`Cpu::recall`].
+#[derive(Debug)]
+pub struct Recall<'a> {
+    /// What is attended to.
+    pub memory: &'a Memory,
+    /// Queries.
+    pub rows: usize,
+    /// Looks at their attention.
+    pub probe: Option<&'a mut Probe>,
+}
+
 /// Where the parts of a head's scratch memory are, in floats.
 #[derive(Debug, Clone, Copy)]
 struct Layout {
@@ -136,63 +147,96 @@ impl Cpu {
     }
 
     /// softmax(Q·Kᵀ / √size) · V of each head for some queries, each heads × size, over all positions
-    /// of a memory. The probabilities of the heads of `probe` are written to it.
+    /// of a memory: the first of these for as many queries as it says, then the next. The probabilities
+    /// of the heads of each `probe` are written to it.
     ///
     /// # Errors
-    /// When lengths do not fit, or the memory is empty or of another instruction set.
+    /// When lengths do not fit, or a memory is empty, of another instruction set or of other heads.
     pub fn recall(
         &self,
-        memory: &Memory,
+        recalls: &mut [Recall<'_>],
         queries: &[f32],
         out: &mut [f32],
-        probe: Option<&mut Probe>,
         workspace: &mut RecallWorkspace,
     ) -> Result<(), CpuError> {
-        let Memory { heads, positions, panel, .. } = *memory;
+        let Some(heads) = recalls.first().map(|recall| recall.memory.heads) else {
+            return Ok(());
+        };
         let rule = |holds: bool, rule| {
             if holds { Ok(()) } else { Err(CpuError::Geometry { what: "attention", rule }) }
         };
-        rule(positions > 0, "a memory has positions")?;
-        rule(panel == self.level.geometry().panel, "a memory is of the same instruction set")?;
-        let rows = queries.len() / heads.width();
-        check_length("queries", rows * heads.width(), queries.len())?;
+        let width = heads.width();
+        for Recall { memory, probe, .. } in &*recalls {
+            rule(memory.positions > 0, "a memory has positions")?;
+            rule(memory.heads == heads, "all memories have the same heads")?;
+            let panel = self.level.geometry().panel;
+            rule(memory.panel == panel, "a memory is of the same instruction set")?;
+            let probed = probe.as_ref().is_none_or(|p| p.heads.iter().all(|h| *h < heads.count));
+            rule(probed, "a probed head is below their number")?;
+        }
+        let rows: usize = recalls.iter().map(|recall| recall.rows).sum();
+        check_length("queries", rows * width, queries.len())?;
         check_length("the output of attention", queries.len(), out.len())?;
-        let probed = probe.as_ref().is_none_or(|p| p.heads.iter().all(|h| *h < heads.count));
-        rule(probed, "a probed head is below their number")?;
-        if rows == 0 {
-            return Ok(());
-        }
-        let layout = Layout::new(panel, heads.size, positions, rows);
-        let scratch = workspace.heads.get::<f32>(heads.count * layout.task);
-        let work = |(head, scratch): (usize, &mut [f32])| {
-            self.level.run(Head { memory, queries, head, rows, layout, scratch });
+        let layout = |recall: &Recall<'_>| {
+            let Memory { panel, positions, .. } = *recall.memory;
+            Layout::new(panel, heads.size, positions, recall.rows)
         };
-        if rayon::current_num_threads() == 1 {
-            scratch.chunks_exact_mut(layout.task).enumerate().for_each(work);
+        let all = recalls.iter().map(|recall| heads.count * layout(recall).task).sum();
+        let scratch = workspace.heads.get::<f32>(all);
+
+        let mut tasks = Vec::with_capacity(recalls.len() * heads.count);
+        let (mut rest, mut queries) = (&mut *scratch, queries);
+        for recall in &*recalls {
+            let (memory, rows, layout) = (recall.memory, recall.rows, layout(recall));
+            let (mine, others) = rest.split_at_mut(heads.count * layout.task);
+            let (these, next) = queries.split_at(rows * width);
+            (rest, queries) = (others, next);
+            let scratch = mine.chunks_exact_mut(layout.task.max(1)).enumerate();
+            let head =
+                |(head, scratch)| Head { memory, queries: these, head, rows, layout, scratch };
+            tasks.extend(scratch.map(head));
+        }
+        let threads = rayon::current_num_threads();
+        if threads == 1 {
+            tasks.into_iter().for_each(|head| self.level.run(head));
         } else {
-            let share = heads.count.div_ceil(rayon::current_num_threads());
-            let heads = scratch.par_chunks_exact_mut(layout.task).with_min_len(share.div_ceil(2));
-            heads.enumerate().for_each(work);
+            let share = tasks.len().div_ceil(threads).div_ceil(2);
+            tasks.into_par_iter().with_min_len(share).for_each(|head| self.level.run(head));
         }
-        for (head, scratch) in scratch.chunks_exact(layout.task).enumerate() {
-            let sums = &scratch[layout.task - layout.sums..];
-            let width = heads.size.next_multiple_of(panel);
-            for (out, sums) in out.chunks_exact_mut(heads.width()).zip(sums.chunks_exact(width)) {
-                out[head * heads.size..][..heads.size].copy_from_slice(&sums[..heads.size]);
-            }
-        }
-        if let Some(Probe { heads, probabilities }) = probe {
-            probabilities.clear();
-            for head in heads.iter() {
-                let scores = &scratch[head * layout.task..][..rows * layout.scores];
-                for scores in scores.chunks_exact(layout.scores) {
-                    let scores = &scores[..positions];
-                    let sum: f32 = scores.iter().sum();
-                    probabilities.extend(scores.iter().map(|x| x / sum));
+
+        let (mut rest, mut out) = (&*scratch, out);
+        for recall in recalls {
+            let layout = layout(recall);
+            let (mine, others) = rest.split_at(heads.count * layout.task);
+            let (these, next) = out.split_at_mut(recall.rows * width);
+            (rest, out) = (others, next);
+            for (head, scratch) in mine.chunks_exact(layout.task.max(1)).enumerate() {
+                let sums = &scratch[layout.task - layout.sums..];
+                let sums = sums.chunks_exact(heads.size.next_multiple_of(recall.memory.panel));
+                for (out, sums) in these.chunks_exact_mut(width).zip(sums) {
+                    out[head * heads.size..][..heads.size].copy_from_slice(&sums[..heads.size]);
                 }
+            }
+            if let Some(probe) = &mut recall.probe {
+                probe.look(mine, layout, recall.rows, recall.memory.positions);
             }
         }
         Ok(())
+    }
+}
+
+impl Probe {
+    /// Takes the probabilities from the scratch memory of all heads.
+    fn look(&mut self, scratch: &[f32], layout: Layout, rows: usize, positions: usize) {
+        self.probabilities.clear();
+        for head in &self.heads {
+            let scores = &scratch[head * layout.task..][..rows * layout.scores];
+            for scores in scores.chunks_exact(layout.scores) {
+                let scores = &scores[..positions];
+                let sum: f32 = scores.iter().sum();
+                self.probabilities.extend(scores.iter().map(|x| x / sum));
+            }
+        }
     }
 }
 
@@ -383,55 +427,86 @@ fn exponentials<S: Simd>(s: S, scores: &mut [f32], valid: usize) -> f32 {
 
 /// Keys and values of sequences that grow.
 ///
-/// Both are positions × slots × heads × size: at each position there is a row for each of so many
-/// sequences, which those that share a beginning share.
+/// Both are slots × positions × heads × size: each sequence has a slot, and those that share a
+/// beginning share the rows of one.
 #[derive(Debug, Clone, Copy)]
 pub struct Past<'a> {
     /// Keys.
     pub keys: &'a [f32],
     /// Values.
     pub values: &'a [f32],
-    /// Rows of a position.
+    /// Sequences that there is room for.
     pub slots: usize,
     /// The heads of a row.
     pub heads: Heads,
 }
 
+/// What a query sees of a past.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    /// The past.
+    pub past: Past<'a>,
+    /// The slot at every position that the query attends to.
+    pub slots: &'a [u8],
+}
+
+impl Past<'_> {
+    fn positions(&self) -> usize {
+        self.keys.len() / (self.slots * self.heads.width()).max(1)
+    }
+}
+
+impl Seen<'_> {
+    fn check(&self, heads: Heads) -> Result<(), CpuError> {
+        let Self { past, slots } = self;
+        check_length("values", past.keys.len(), past.values.len())?;
+        let positions = past.positions();
+        let rows = !slots.is_empty() && slots.len() <= positions && positions <= MAX_PAST;
+        if rows && past.heads == heads && slots.iter().all(|slot| usize::from(*slot) < past.slots) {
+            return Ok(());
+        }
+        let rule = "a query sees rows that there are, and one at least";
+        Err(CpuError::Geometry { what: "attention", rule })
+    }
+
+    /// Where the keys and values of a head begin.
+    fn rows(&self, head: usize) -> impl Iterator<Item = usize> {
+        let Past { heads, .. } = self.past;
+        let (positions, width) = (self.past.positions(), heads.width());
+        let slots = self.slots.iter().enumerate();
+        slots.map(move |(position, slot)| {
+            (usize::from(*slot) * positions + position) * width + head * heads.size
+        })
+    }
+}
+
 impl Cpu {
-    /// softmax(Q·Kᵀ / √size) · V of each head for some queries. For each of them, `seen` tells the slot
-    /// at every position that it attends to.
+    /// softmax(Q·Kᵀ / √size) · V of each head for some queries, each over what it has seen.
     ///
     /// # Errors
-    /// When lengths do not fit, or a query sees nothing or more than there is.
+    /// When lengths do not fit, heads differ, or a query sees nothing or more than there is.
     pub fn attend(
         &self,
-        past: Past<'_>,
-        seen: &[&[u8]],
+        seen: &[Seen<'_>],
         queries: &[f32],
         out: &mut [f32],
     ) -> Result<(), CpuError> {
-        past.heads.check()?;
-        let width = past.heads.width();
+        let Some(heads) = seen.first().map(|seen| seen.past.heads) else {
+            return Ok(());
+        };
+        heads.check()?;
+        let width = heads.width();
         check_length("queries", seen.len() * width, queries.len())?;
         check_length("the output of attention", queries.len(), out.len())?;
-        check_length("values", past.keys.len(), past.values.len())?;
-        let positions = past.keys.len() / (past.slots * width).max(1);
-        let fits = |seen: &&[u8]| {
-            let slots = seen.iter().all(|slot| usize::from(*slot) < past.slots);
-            !seen.is_empty() && seen.len() <= positions && slots
-        };
-        if !seen.iter().all(fits) || positions > MAX_PAST {
-            let rule = "a query sees rows that there are, and one at least";
-            return Err(CpuError::Geometry { what: "attention", rule });
-        }
-        let size = past.heads.size;
+        seen.iter().try_for_each(|seen| seen.check(heads))?;
+        let size = heads.size;
         let level = self.level;
         let work = |(i, out): (usize, &mut [f32])| {
-            let (row, head) = (i / past.heads.count, i % past.heads.count);
+            let (row, head) = (i / heads.count, i % heads.count);
             let query = &queries[row * width + head * size..][..size];
-            level.run(PastHead { past, seen: seen[row], head, query, out });
+            level.run(PastHead { seen: seen[row], head, query, out });
         };
-        let all: usize = seen.iter().map(|seen| seen.len()).sum();
+        let all: usize = seen.iter().map(|seen| seen.slots.len()).sum();
         /// Positions times width that are worth another thread's while.
         const GRAIN: usize = 64 << 10;
         if all * width < GRAIN || rayon::current_num_threads() == 1 {
@@ -448,8 +523,7 @@ pub const MAX_PAST: usize = 448;
 
 /// A head of a query.
 struct PastHead<'a> {
-    past: Past<'a>,
-    seen: &'a [u8],
+    seen: Seen<'a>,
     head: usize,
     query: &'a [f32],
     out: &'a mut [f32],
@@ -460,20 +534,18 @@ impl Work for PastHead<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { past: Past { keys, values, slots, heads }, seen, head, query, out } = self;
-        let (size, width) = (heads.size, heads.width());
+        let Self { seen, head, query, out } = self;
+        let Past { keys, values, heads: Heads { size, .. }, .. } = seen.past;
         let scale = std::f32::consts::LOG2_E / (size as f32).sqrt();
         let mut scores = [f32::NEG_INFINITY; MAX_PAST.next_multiple_of(MAX_LANES)];
-        for (position, slot) in seen.iter().enumerate() {
-            let row = (position * slots + *slot as usize) * width + head * size;
-            scores[position] = dot(s, query, &keys[row..][..size]) * scale;
+        for (score, row) in scores.iter_mut().zip(seen.rows(head)) {
+            *score = dot(s, query, &keys[row..][..size]) * scale;
         }
-        let scores = &mut scores[..seen.len().next_multiple_of(S::LANES)];
-        let inverse = 1.0 / exponentials(s, scores, seen.len());
+        let count = seen.slots.len();
+        let inverse = 1.0 / exponentials(s, &mut scores[..count.next_multiple_of(S::LANES)], count);
         out.fill(0.0);
-        for (position, slot) in seen.iter().enumerate() {
-            let row = (position * slots + *slot as usize) * width + head * size;
-            add_scaled(s, &values[row..][..size], scores[position] * inverse, out);
+        for (score, row) in scores.iter().zip(seen.rows(head)) {
+            add_scaled(s, &values[row..][..size], score * inverse, out);
         }
     }
 }
@@ -554,8 +626,8 @@ mod tests {
                     let mut out = vec![0.0; queries.len()];
                     let mut probe = Probe { heads: vec![heads.count - 1], ..Probe::default() };
                     let mut workspace = RecallWorkspace::default();
-                    cpu.recall(&memory, &queries, &mut out, Some(&mut probe), &mut workspace)
-                        .unwrap();
+                    let mut recall = [Recall { memory: &memory, rows, probe: Some(&mut probe) }];
+                    cpu.recall(&mut recall, &queries, &mut out, &mut workspace).unwrap();
                     for (row, query) in queries.chunks_exact(width).enumerate() {
                         for head in 0..heads.count {
                             let part = head * 24..(head + 1) * 24;
@@ -584,6 +656,42 @@ mod tests {
         }
     }
 
+    /// Several windows at once are what each of them is alone, to the bit.
+    #[test]
+    fn memories_do_not_disturb_each_other() {
+        for cpu in everyone() {
+            let heads = Heads { count: 3, size: 24 };
+            let width = heads.width();
+            let (sizes, rows) = ([37, 5, 64], [2, 1, 5]);
+            let memories = sizes.map(|positions| {
+                let [keys, values] = [1, 2].map(|seed| numbers(seed, positions * width));
+                let mut memory = Memory::new(Numeric::Bf16, heads);
+                cpu.remember(&keys, &values, &mut memory).unwrap();
+                memory
+            });
+            let queries = numbers(3, rows.iter().sum::<usize>() * width);
+            let mut workspace = RecallWorkspace::default();
+            let mut together = vec![0.0; queries.len()];
+            let mut probes = [(); 3].map(|()| Probe { heads: vec![2, 0], ..Probe::default() });
+            let parts = memories.iter().zip(rows).zip(&mut probes);
+            let mut recalls: Vec<_> = parts
+                .map(|((memory, rows), probe)| Recall { memory, rows, probe: Some(probe) })
+                .collect();
+            cpu.recall(&mut recalls, &queries, &mut together, &mut workspace).unwrap();
+            let mut at = 0;
+            for ((memory, rows), together_probe) in memories.iter().zip(rows).zip(&probes) {
+                let mut alone = vec![0.0; rows * width];
+                let mut probe = Probe { heads: vec![2, 0], ..Probe::default() };
+                let mut recall = [Recall { memory, rows, probe: Some(&mut probe) }];
+                let these = &queries[at..][..rows * width];
+                cpu.recall(&mut recall, these, &mut alone, &mut workspace).unwrap();
+                assert_eq!(together[at..][..rows * width], alone, "{}", cpu.isa());
+                assert_eq!(*together_probe, probe);
+                at += rows * width;
+            }
+        }
+    }
+
     #[test]
     fn a_past_is_attended_to_slot_by_slot() {
         for cpu in everyone() {
@@ -591,15 +699,16 @@ mod tests {
             let (width, slots, positions) = (heads.width(), 3, 9);
             let [keys, values] = [1, 2].map(|seed| numbers(seed, positions * slots * width));
             let past = Past { keys: &keys, values: &values, slots, heads };
+            let see = |slots| Seen { past, slots };
             let seen: [&[u8]; 3] = [&[0, 0, 2, 1], &[0], &[0, 1, 1, 1, 1, 1, 1, 1, 2]];
             let queries = numbers(3, seen.len() * width);
             let mut out = vec![0.0; queries.len()];
-            cpu.attend(past, &seen, &queries, &mut out).unwrap();
+            cpu.attend(&seen.map(see), &queries, &mut out).unwrap();
             for (row, seen) in seen.iter().enumerate() {
                 for head in 0..heads.count {
                     let part = |x: &'_ [f32], i: usize| x[i * width + head * 20..][..20].to_vec();
                     let rows =
-                        seen.iter().enumerate().map(|(at, slot)| at * slots + *slot as usize);
+                        seen.iter().enumerate().map(|(at, slot)| *slot as usize * positions + at);
                     let k: Vec<_> = rows.clone().map(|i| part(&keys, i)).collect();
                     let v: Vec<_> = rows.map(|i| part(&values, i)).collect();
                     let [k, v] = [&k, &v].map(|x| x.iter().map(|x| &x[..]).collect::<Vec<_>>());
@@ -609,9 +718,9 @@ mod tests {
                     }
                 }
             }
-            assert!(cpu.attend(past, &[&[3]], &queries[..width], &mut out[..width]).is_err());
-            assert!(cpu.attend(past, &[&[]], &queries[..width], &mut out[..width]).is_err());
-            assert!(cpu.attend(past, &[&[0; 10]], &queries[..width], &mut out[..width]).is_err());
+            let mut refused =
+                |slots| cpu.attend(&[see(slots)], &queries[..width], &mut out[..width]).is_err();
+            assert!(refused(&[3]) && refused(&[]) && refused(&[0; 10]));
         }
     }
 }

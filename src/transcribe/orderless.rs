@@ -1,0 +1,172 @@
+//! Windows of a recording of which none depends on another: several at the same time.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, Builder};
+
+use super::source::{Part, Place, Source};
+use super::{Ear, Event, Recording, Story, TranscribeError, Window, is_said};
+use crate::transcript::Segment;
+
+/// The most threads.
+const MOST: usize = 64;
+
+/// What all threads share.
+struct Windows<'a, 's> {
+    recording: &'a Recording<'a>,
+    queue: Mutex<Queue<'a, 's>>,
+    language: &'a str,
+    /// Tokens before the first window.
+    prompt: &'a [u32],
+    failed: AtomicBool,
+}
+
+struct Queue<'a, 's> {
+    source: &'a mut Source<'s>,
+    /// Windows that were taken.
+    count: usize,
+}
+
+/// A window that has been heard.
+struct Heard {
+    index: usize,
+    place: Place,
+    ear: Ear,
+}
+
+/// What was said in a window, and where it ends in seconds; with its index.
+type Told = (usize, Result<(Vec<Segment>, f64), TranscribeError>);
+
+/// Transcribes all windows. Each thread takes the next one; what they find is told in order.
+pub(super) fn transcribe(
+    recording: &Recording<'_>,
+    source: &mut Source<'_>,
+    story: &mut Story,
+    on: &mut dyn FnMut(Event<'_>),
+) -> Result<(), TranscribeError> {
+    // The first window tells the language.
+    let mut ear = recording.ear();
+    let first = loop {
+        recording.stop.check()?;
+        match source.next()? {
+            Part::End => return Ok(()),
+            Part::Silence => on(Event::Position(source.seconds())),
+            Part::Window(place, sound) => {
+                recording.look(sound, &mut ear);
+                break place;
+            }
+        }
+    };
+    source.advance(first.frames as u64);
+    recording.hear(&mut ear)?;
+    let language = recording.language(&mut ear, story, on)?;
+
+    let prompt = std::mem::take(&mut story.said);
+    let windows = Windows {
+        recording,
+        queue: Mutex::new(Queue { source, count: 1 }),
+        language: &language,
+        prompt: &prompt,
+        failed: AtomicBool::new(false),
+    };
+    let (sender, receiver) = channel();
+    thread::scope(|scope| {
+        let (windows, mut begun) = (&windows, Some(Heard { index: 0, place: first, ear }));
+        for i in 0..recording.settings.batch.clamp(1, MOST) {
+            let (heard, sender) = (begun.take(), sender.clone());
+            let name = Builder::new().name(format!("window-{i}"));
+            // Where no more threads are to be had, those that there are do it.
+            if name.spawn_scoped(scope, move || windows.work(heard, &sender)).is_err() {
+                break;
+            }
+        }
+        drop(sender);
+        let (mut early, mut next) = (BTreeMap::new(), 0);
+        for (index, told) in receiver {
+            early.insert(index, told);
+            while let Some(told) = early.remove(&next) {
+                let (segments, seconds) = told?;
+                story.add(segments, on);
+                on(Event::Position(seconds));
+                next += 1;
+            }
+        }
+        Ok(())
+    })
+}
+
+impl Windows<'_, '_> {
+    /// Transcribes windows until there are no more, one of which may have been heard.
+    fn work(&self, mut heard: Option<Heard>, sender: &Sender<Told>) {
+        let mut ear = None;
+        loop {
+            let next = match heard.take() {
+                Some(heard) => (heard.index, Ok(heard)),
+                None => match self.hear(ear.take()) {
+                    Some(next) => next,
+                    None => break,
+                },
+            };
+            let (index, next) = next;
+            let told = next.and_then(|heard| self.decode(heard)).map(|(told, used)| {
+                ear = Some(used);
+                told
+            });
+            self.failed.fetch_or(told.is_err(), Ordering::Relaxed);
+            // Who does not listen any more has failed.
+            if sender.send((index, told)).is_err() {
+                break;
+            }
+        }
+    }
+
+    /// Hears the next window; nothing if there is none, or another one failed.
+    fn hear(&self, ear: Option<Ear>) -> Option<(usize, Result<Heard, TranscribeError>)> {
+        let mut ear = ear.unwrap_or_else(|| self.recording.ear());
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = loop {
+            if self.failed.load(Ordering::Relaxed) {
+                return None;
+            }
+            let part = self.recording.stop.check().map_err(Into::into);
+            match part.and_then(|()| queue.source.next()) {
+                Ok(Part::Silence) => {}
+                Ok(Part::End) => {
+                    self.recording.transcriber.decoder.keep(ear.state);
+                    return None;
+                }
+                Ok(Part::Window(place, sound)) => {
+                    self.recording.look(sound, &mut ear);
+                    queue.source.advance(place.frames as u64);
+                    break Ok(place);
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        let index = queue.count;
+        queue.count += 1;
+        drop(queue);
+        let heard = place.and_then(|place| {
+            self.recording.hear(&mut ear)?;
+            Ok(Heard { index, place, ear })
+        });
+        Some((index, heard))
+    }
+
+    fn decode(&self, heard: Heard) -> Result<((Vec<Segment>, f64), Ear), TranscribeError> {
+        let Heard { index, place, ear } = heard;
+        let previous = if index == 0 { self.prompt } else { &[] };
+        let window = Window { language: self.language, previous };
+        let (decoded, ear) = self.recording.decode(window, ear)?;
+        let segments = match self.recording.is_left_out(&decoded) {
+            true => Vec::new(),
+            false => {
+                let cuts = self.recording.cut(&decoded, place).cuts;
+                self.recording.segments(cuts, place, &decoded)
+            }
+        };
+        Ok(((segments.into_iter().filter(is_said).collect(), place.end()), ear))
+    }
+}
