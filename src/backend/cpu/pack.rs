@@ -348,7 +348,7 @@ pub(super) fn scale_of(max: f32) -> f32 {
     if max < 127.0 * f32::MIN_POSITIVE { 1.0 } else { max / 127.0 }
 }
 
-fn max_magnitude(x: &[f32]) -> f32 {
+pub(super) fn max_magnitude(x: &[f32]) -> f32 {
     f32::from_bits(x.iter().fold(0, |max, x| max.max(x.to_bits() & 0x7fff_ffff)))
 }
 

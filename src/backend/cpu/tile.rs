@@ -58,6 +58,23 @@ impl Element for bf16 {
     }
 }
 
+/// Rounds to the nearest integer; what is outside of the range becomes its end.
+impl Element for i8 {
+    #[inline(always)]
+    fn load<S: Simd>(s: S, step: &[Self]) -> [S::F32; 2] {
+        s.load_i8(step)
+    }
+
+    fn slot(column: usize, _: usize) -> usize {
+        column
+    }
+
+    #[inline(always)]
+    fn narrow(x: f32) -> Self {
+        x.round_ties_even() as Self
+    }
+}
+
 /// Rows of a matrix: each `stride` after the one before.
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a, T> {

@@ -55,16 +55,6 @@ pub struct LinearWorkspace {
     sums: Buffer,
 }
 
-impl LinearWorkspace {
-    /// Room for products of so many rows with matrices of at most so many inputs and outputs.
-    pub fn reserve(&mut self, rows: usize, inputs: usize, outputs: usize) {
-        let outputs = outputs.next_multiple_of(2 * MAX_LANES);
-        self.operand.get::<u32>(2 * rows * row_stride(inputs.next_multiple_of(4 * MAX_LANES)));
-        self.scales.get::<f32>(rows);
-        self.sums.get::<f32>(2 * rows * outputs);
-    }
-}
-
 impl Cpu {
     /// Packs outputs × inputs weights, row by row as Hugging Face stores them, and a bias for each
     /// output, for products with few rows.

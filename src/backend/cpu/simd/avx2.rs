@@ -118,6 +118,20 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn load_i8(self, from: &[i8]) -> [__m256; 2] {
+        let from = &from[..2 * LANES];
+        // SAFETY: `from` has 16 bytes, twice 8; `self` proves AVX2.
+        unsafe {
+            let low = _mm_loadl_epi64(from.as_ptr().cast());
+            let high = _mm_loadl_epi64(from.as_ptr().add(LANES).cast());
+            [
+                _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(low)),
+                _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(high)),
+            ]
+        }
+    }
+
+    #[inline(always)]
     fn store(self, x: __m256, to: &mut [f32]) {
         let to = &mut to[..LANES];
         // SAFETY: `to` has 8 floats; `self` proves AVX2.

@@ -128,6 +128,20 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn load_i8(self, from: &[i8]) -> [__m512; 2] {
+        let from = &from[..2 * LANES];
+        // SAFETY: `from` has 32 bytes, which are two __m128i; `self` proves AVX-512.
+        unsafe {
+            let low = _mm_loadu_si128(from.as_ptr().cast());
+            let high = _mm_loadu_si128(from.as_ptr().add(LANES).cast());
+            [
+                _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(low)),
+                _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(high)),
+            ]
+        }
+    }
+
+    #[inline(always)]
     fn store(self, x: __m512, to: &mut [f32]) {
         let to = &mut to[..LANES];
         // SAFETY: `to` has 16 floats; `self` proves AVX-512.

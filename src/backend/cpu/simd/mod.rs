@@ -164,6 +164,8 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     fn load(self, from: &[f32]) -> Self::F32;
     /// Two vectors whose lanes alternate in memory.
     fn load_bf16(self, from: &[bf16]) -> [Self::F32; 2];
+    /// Two vectors, one behind the other.
+    fn load_i8(self, from: &[i8]) -> [Self::F32; 2];
     fn store(self, x: Self::F32, to: &mut [f32]);
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
     fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32;

@@ -129,6 +129,16 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn load_i8(self, from: &[i8]) -> [float32x4_t; 2] {
+        let from = &from[..2 * LANES];
+        // SAFETY: `from` has 8 bytes; `self` proves NEON.
+        unsafe {
+            let wide = vmovl_s8(vld1_s8(from.as_ptr()));
+            [vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide))), vcvtq_f32_s32(vmovl_high_s16(wide))]
+        }
+    }
+
+    #[inline(always)]
     fn store(self, x: float32x4_t, to: &mut [f32]) {
         let to = &mut to[..LANES];
         // SAFETY: `to` has 4 floats; `self` proves NEON.

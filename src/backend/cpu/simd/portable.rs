@@ -88,6 +88,12 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn load_i8(self, from: &[i8]) -> [F32; 2] {
+        let half = |half: usize| std::array::from_fn(|i| f32::from(from[half * LANES + i]));
+        [half(0), half(1)]
+    }
+
+    #[inline(always)]
     fn store(self, x: F32, to: &mut [f32]) {
         to[..LANES].copy_from_slice(&x);
     }
