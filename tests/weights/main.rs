@@ -7,6 +7,7 @@ mod checkpoint;
 mod fits;
 mod hub;
 mod layouts;
+mod limits;
 mod malformed;
 mod measure;
 mod property;
