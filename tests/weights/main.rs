@@ -12,3 +12,4 @@ mod malformed;
 mod measure;
 mod property;
 mod synthetic;
+mod transcriber;
