@@ -59,6 +59,7 @@ fn the_second_window_needs_no_more_memory() {
     }
     packing_for_an_array_takes_none();
     the_memory_of_448_tokens_is_taken_once();
+    layers_that_no_decoder_has_take_none();
 }
 
 /// Part of the one test above, so that nothing else allocates meanwhile.
@@ -89,6 +90,28 @@ fn the_memory_of_448_tokens_is_taken_once() {
         // Lists of as many elements as there are sequences, and what the thread pool needs.
         let each = (ALLOCATED.load(Ordering::Relaxed) - before) / steps;
         assert!(each < 4 << 10, "{numeric:?}: {each} bytes for each token");
+    }
+}
+
+/// What a `config.json` claims is refused before room is made for it.
+fn layers_that_no_decoder_has_take_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = [&2u64.to_le_bytes()[..], b"{}"].concat();
+    std::fs::write(folder.path().join("model.safetensors"), empty).unwrap();
+    for layers in [257, 1 << 20, 1 << 40, usize::MAX] {
+        let config = format!(
+            r#"{{"num_mel_bins": 80, "d_model": 512, "encoder_attention_heads": 8, "encoder_layers": 6,
+                "encoder_ffn_dim": 2048, "decoder_layers": {layers}}}"#
+        );
+        std::fs::write(folder.path().join("config.json"), config).unwrap();
+        let before = ALLOCATED.load(Ordering::Relaxed);
+        let weights = Weights::open(folder.path()).unwrap();
+        let error = Decoder::load(Cpu::new().unwrap(), Numeric::F32, None, &weights, None);
+        let bytes = ALLOCATED.load(Ordering::Relaxed) - before;
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("there are at most 256 layers"), "{error}");
+        // The list of the tensors of 257 layers alone has some 400 kB.
+        assert!(bytes < 64 << 10, "{layers} layers: {bytes} bytes");
     }
 }
 

@@ -103,19 +103,33 @@ impl Row {
     }
 }
 
+/// A target, and those of its kernels that are to be verified.
+type Selected = (&'static TargetInfo, Vec<&'static KernelInfo>);
+
 /// Verifies, predicts, prints.
 pub(crate) fn run(args: &VerifyArgs) -> Result<Status, CliError> {
     let selected = select(args)?;
     let count = selected.iter().map(|(_, kernels)| kernels.len() as u64).sum();
     let progress = if args.json { ProgressBar::hidden() } else { ProgressBar::new(count) };
+    let (report, status) = report(&selected, args.ops.is_empty(), &progress)?;
+    output::print(&if args.json { report.json()? } else { report.text() })?;
+    Ok(status)
+}
+
+/// Verifies kernels, and predicts the encoders that they are all of.
+fn report(
+    selected: &[Selected],
+    predict: bool,
+    progress: &ProgressBar,
+) -> Result<(Report, Status), CliError> {
     let rows: Vec<Vec<Row>> = selected
         .par_iter()
-        .map(|(target, kernels)| verify(target, kernels, &progress))
+        .map(|(target, kernels)| verify(target, kernels, progress))
         .collect::<Result<_, _>>()?;
     progress.finish_and_clear();
     let cpu = Cpu::new()?;
     let mut predictions = Vec::new();
-    if args.ops.is_empty() {
+    if predict {
         for (target, rows) in selected.iter().map(|(target, _)| *target).zip(&rows) {
             predictions.extend(Prediction::new(target, rows, &cpu, &predictions)?);
         }
@@ -129,15 +143,11 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<Status, CliError> {
     };
     let rows: Vec<Row> = rows.into_iter().flatten().collect();
     let status = rows.iter().map(Row::status).max_by_key(|&status| gravest(status));
-    let report = Report::new(&rows, predictions);
-    output::print(&if args.json { report.json()? } else { report.text() })?;
-    Ok(status.unwrap_or(Status::Done))
+    Ok((Report::new(&rows, predictions), status.unwrap_or(Status::Done)))
 }
 
 /// The kernels to verify, by target.
-fn select(
-    args: &VerifyArgs,
-) -> Result<Vec<(&'static TargetInfo, Vec<&'static KernelInfo>)>, CliError> {
+fn select(args: &VerifyArgs) -> Result<Vec<Selected>, CliError> {
     let known = |names: &mut dyn Iterator<Item = String>| {
         let mut names: Vec<String> = names.collect();
         names.sort();
@@ -206,3 +216,6 @@ fn hang(error: &SimError) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;

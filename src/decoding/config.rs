@@ -5,7 +5,10 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::DecodingError;
-use crate::weights::{Weights, WeightsError};
+use crate::weights::Weights;
+
+/// Real ones have up to 5 kB.
+const LIMIT: u64 = 1 << 20;
 
 /// The fields that matter here; each may be absent.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -29,12 +32,10 @@ impl GenerationConfig {
     /// # Errors
     /// When the file cannot be read or is malformed.
     pub fn of(weights: &Weights) -> Result<Self, DecodingError> {
-        let name = "generation_config.json";
-        let file = weights
-            .neighbour(name)
-            .map_err(|error: WeightsError| malformed(Path::new(name), error.to_string()))?;
-        let Some((path, json)) = file else { return Ok(Self::default()) };
-        Self::from_json(&path, &json)
+        match weights.neighbour("generation_config.json", LIMIT)? {
+            Some((path, json)) => Self::from_json(&path, &json),
+            None => Ok(Self::default()),
+        }
     }
 
     /// From the contents of a `generation_config.json`; errors call it `path`.
@@ -42,10 +43,9 @@ impl GenerationConfig {
     /// # Errors
     /// When it is malformed.
     pub fn from_json(path: &Path, json: &[u8]) -> Result<Self, DecodingError> {
-        serde_json::from_slice(json).map_err(|error| malformed(path, error.to_string()))
+        serde_json::from_slice(json).map_err(|error| DecodingError::Config {
+            path: path.display().to_string(),
+            reason: error.to_string(),
+        })
     }
-}
-
-fn malformed(path: &Path, reason: String) -> DecodingError {
-    DecodingError::Config { path: path.display().to_string(), reason }
 }

@@ -36,6 +36,7 @@ pub use timestamps::TimestampRules;
 
 use crate::decoder::DecoderError;
 use crate::tokenizer::TokenizerError;
+use crate::weights::WeightsError;
 
 /// Why a window could not be decoded.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +72,10 @@ pub enum DecodingError {
         /// What must hold.
         rule: &'static str,
     },
-    /// `generation_config.json` is malformed.
+    /// `generation_config.json` cannot be read.
+    #[error(transparent)]
+    File(#[from] WeightsError),
+    /// It is malformed.
     #[error("{path}: {reason}")]
     Config {
         /// The file.

@@ -24,6 +24,9 @@ pub use special::Special;
 pub(crate) use words::strip;
 pub use words::{Word, split_words};
 
+/// The largest of Whisper's has 4 MB.
+const LIMIT: u64 = 64 << 20;
+
 /// Why there is no tokenizer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -98,7 +101,7 @@ impl Tokenizer {
         if weights.is_synthetic() {
             return Ok(Self::synthetic(vocabulary));
         }
-        match weights.neighbour("tokenizer.json")? {
+        match weights.neighbour("tokenizer.json", LIMIT)? {
             Some((path, json)) => Self::from_json(&path, &json, vocabulary),
             None => Err(TokenizerError::Missing { weights: weights.to_string() }),
         }

@@ -9,7 +9,7 @@ use super::error::WeightsError;
 use super::files;
 
 /// Real ones have 2 kB.
-const LIMIT: u64 = 4 << 20;
+const LIMIT: u64 = 1 << 20;
 
 /// The fields of a Whisper checkpoint's `config.json` that matter here.
 #[derive(Debug, Clone, Deserialize)]

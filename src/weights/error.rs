@@ -58,7 +58,7 @@ pub enum WeightsError {
         /// What is wrong with it, and where.
         source: serde_json::Error,
     },
-    /// A `config.json` or an index of an absurd size.
+    /// A `config.json`, a `tokenizer.json` or the like, or an index, of an absurd size.
     #[error("{} has {length} bytes, more than the {limit} that make sense", .path.display())]
     TooLarge {
         /// The file.

@@ -18,7 +18,7 @@ use super::map::Map;
 const MODEL: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 /// Real ones have 100 kB.
-const INDEX_LIMIT: u64 = 100 << 20;
+const INDEX_LIMIT: u64 = 8 << 20;
 
 /// Tensors in one or several safetensors files.
 #[derive(Debug)]

@@ -223,15 +223,17 @@ impl Weights {
     }
 
     /// Another file of the checkpoint, such as `tokenizer.json`, whole, and its path; nothing where
-    /// there is none.
+    /// there is none. `limit` is the most bytes that make sense for it.
     ///
     /// # Errors
-    /// When it cannot be read, or is of an absurd size.
-    pub fn neighbour(&self, name: &str) -> Result<Option<(PathBuf, Vec<u8>)>, WeightsError> {
-        /// The largest, `tokenizer.json`, has 4 MB.
-        const LIMIT: u64 = 64 << 20;
+    /// When it cannot be read, or is larger.
+    pub fn neighbour(
+        &self,
+        name: &str,
+        limit: u64,
+    ) -> Result<Option<(PathBuf, Vec<u8>)>, WeightsError> {
         let Some(path) = self.place.as_ref().map(|place| place.join(name)) else { return Ok(None) };
-        Ok(files::read(&path, LIMIT)?.map(|bytes| (path, bytes)))
+        Ok(files::read(&path, limit)?.map(|bytes| (path, bytes)))
     }
 
     /// The names of all tensors, sorted, as they are in the files. Synthetic weights have none

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used)] // Helpers outside of test functions.
 
 mod bad_input;
+mod checkpoints;
 mod doctor;
 mod encode;
 mod plan;

@@ -54,3 +54,45 @@ fn names_that_are_not_compiled_are_refused_with_those_that_are() {
         assert!(outcome.stderr.contains(known), "{}", outcome.stderr);
     }
 }
+
+/// A compiler that makes something else of the core kernel than what it says.
+#[test]
+#[cfg(unix)]
+fn a_kernel_that_computes_something_else_has_status_4() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let sandbox = Sandbox::new();
+    // Every tile of K but the first is lost.
+    sandbox.write(
+        "compiler",
+        "#!/bin/sh\n\
+         for argument; do case $argument in */gemm.cc)\n\
+         sed 's/matmul<false>(a, b, sums);/;/' \"$argument\" >\"$argument.new\"\n\
+         mv \"$argument.new\" \"$argument\";;\n\
+         esac; done\n\
+         exec ${COMPILER:-c++} \"$@\"\n",
+    );
+    let compiler = sandbox.path("compiler");
+    std::fs::set_permissions(&compiler, PermissionsExt::from_mode(0o755)).expect("it is there");
+    let arguments = ["verify", "--target", "npu1-i8", "--op", "attn_out"];
+    let verify = |more: &[&str]| {
+        let mut command = sandbox.command(&arguments);
+        command.args(more).env("CXX", &compiler);
+        if let Some(real) = std::env::var_os("CXX") {
+            command.env("COMPILER", real);
+        }
+        Outcome::of(command.env("TILEWRIGHT_CACHE_DIR", sandbox.path("cache")))
+    };
+    let outcome = verify(&["--json"]);
+    assert_eq!(outcome.status, Some(4), "{}", outcome.stderr);
+    let report: serde_json::Value = serde_json::from_str(&outcome.stdout).expect("JSON only");
+    for kernel in report["kernels"].as_array().expect("a list") {
+        assert_eq!(kernel["status"], "mismatch", "{kernel}");
+        assert!(kernel["wrong_sums"].as_u64().expect("a number") > 1000, "{kernel}");
+        assert_ne!(kernel["first_wrong_sum"]["got"], kernel["first_wrong_sum"]["expected"]);
+    }
+    let outcome = verify(&[]);
+    assert_eq!(outcome.status, Some(4), "{}", outcome.stderr);
+    assert!(outcome.stdout.contains(" wrong sums, the first in row 0, column 0: "));
+    assert_eq!(outcome.stdout.matches(" mismatch\n").count(), 3, "{}", outcome.stdout);
+}

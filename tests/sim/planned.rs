@@ -8,15 +8,25 @@ use tilewright_kernel::{DesignText, KernelInfo, TargetInfo};
 
 /// Every target of a model file with its kernels, which live as long as the tests.
 pub(crate) fn targets(text: &str) -> Vec<(&'static TargetInfo, &'static [KernelInfo])> {
+    changed(text, |module| module)
+}
+
+/// The same with other designs than those that are planned.
+pub(crate) fn changed(
+    text: &str,
+    change: impl Fn(String) -> String,
+) -> Vec<(&'static TargetInfo, &'static [KernelInfo])> {
     let file = ModelFile::parse("model.toml", text).unwrap();
     let plan = Plan::new(&file).unwrap();
     let rendered = Rendered::new(&file, &plan).unwrap();
-    plan.designs.iter().zip(&rendered.designs).map(|(design, text)| target(design, text)).collect()
+    let designs = plan.designs.iter().zip(&rendered.designs);
+    designs.map(|(design, text)| target(design, text, change(text.module()))).collect()
 }
 
 fn target(
     design: &Design,
     rendered: &RenderedDesign,
+    module: String,
 ) -> (&'static TargetInfo, &'static [KernelInfo]) {
     let layout = design.layout;
     let target: &TargetInfo = Box::leak(Box::new(TargetInfo {
@@ -26,10 +36,7 @@ fn target(
         tile: layout.tile,
         micro_tile: layout.micro,
         configuration: rendered.hash.clone().leak(),
-        design: DesignText {
-            module: rendered.module().leak(),
-            core_kernel: rendered.kernel.clone().leak(),
-        },
+        design: DesignText { module: module.leak(), core_kernel: rendered.kernel.clone().leak() },
         xclbin: None,
     }));
     let kernels = design.kernels.iter().map(|kernel| {
