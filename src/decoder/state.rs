@@ -21,7 +21,7 @@ pub struct State {
     /// Sequences × positions: the slot that a sequence's keys and values are in.
     table: Vec<u8>,
     spare: Vec<u8>,
-    /// Layers × slots × positions × width. The system gives memory that is zero when it is first
+    /// Layers × slots × heads × positions × size. The system gives memory that is zero when it is first
     /// written, so a slot that is never used costs nothing.
     keys: Vec<f32>,
     values: Vec<f32>,
@@ -173,17 +173,21 @@ impl State {
 
     /// Keeps the keys and values of a layer: rows of query, key and value side by side.
     pub(super) fn keep(&mut self, layer: usize, rows: Rows, qkv: &[f32]) {
-        let DecoderDimensions { d_model, positions, .. } = self.dimensions;
-        let first = (layer * self.slots * positions + self.length) * d_model;
-        // Tokens of a prompt are a position apart, those of a step a slot.
-        let stride = match rows {
-            Rows::Prompt(_) => d_model,
-            Rows::Step(_) => positions * d_model,
-        };
+        let DecoderDimensions { d_model, heads, positions, .. } = self.dimensions;
+        let size = d_model / heads;
         for (i, row) in qkv.chunks_exact(3 * d_model).enumerate() {
-            let at = first + i * stride;
-            self.keys[at..][..d_model].copy_from_slice(&row[d_model..2 * d_model]);
-            self.values[at..][..d_model].copy_from_slice(&row[2 * d_model..]);
+            // Tokens of a prompt are a position apart, those of a step a slot.
+            let (slot, position) = match rows {
+                Rows::Prompt(_) => (0, self.length + i),
+                Rows::Step(_) => (i, self.length),
+            };
+            let (keys, values) = row[d_model..].split_at(d_model);
+            let parts = keys.chunks_exact(size).zip(values.chunks_exact(size));
+            for (head, (key, value)) in parts.enumerate() {
+                let row = ((layer * self.slots + slot) * heads + head) * positions + position;
+                self.keys[row * size..][..size].copy_from_slice(key);
+                self.values[row * size..][..size].copy_from_slice(value);
+            }
         }
     }
 

@@ -41,6 +41,8 @@ mod segments;
 mod silence;
 mod sound;
 mod source;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::sync::Arc;

@@ -92,6 +92,23 @@ mod tests {
     }
 
     #[test]
+    fn in_a_fixed_window_the_rest_is_a_stretch_too() {
+        let special = Tokenizer::synthetic(51865).special().clone();
+        let text = |n: u32| if n < 1000 { n } else { special.first_timestamp + n - 1000 };
+        let all = |tokens: &[u32]| {
+            let tokens: Vec<u32> = tokens.iter().map(|n| text(*n)).collect();
+            let Cuts { cuts, advance, .. } = cut(&tokens, &special, 2999).with_rest(2999);
+            (cuts.into_iter().map(|cut| (cut.start, cut.end)).collect::<Vec<_>>(), advance)
+        };
+        let pairs = [1000, 1, 1100, 1100, 3, 1250, 1300, 4];
+        assert_eq!(all(&pairs), (vec![(0, 200), (200, 500), (600, 2999)], 2999));
+        assert_eq!(all(&[1000, 1, 1100, 1100, 3, 1250]), (vec![(0, 200), (200, 500)], 2999));
+        assert_eq!(all(&[1000, 1]), (vec![(0, 2999)], 2999));
+        // A last timestamp begins what was not said.
+        assert_eq!(all(&[1000, 1, 1100, 1100]), (vec![(0, 200), (200, 2999)], 2999));
+    }
+
+    #[test]
     fn a_pair_at_the_end_is_where_the_next_window_begins() {
         let cut = cut_of(&[1000, 1, 1100, 1100]);
         assert_eq!(cut, (vec![(0, 200, 3)], 200, false));

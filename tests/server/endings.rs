@@ -61,6 +61,8 @@ fn the_second_call_ends_it_at_once() {
     let streamed = Form::new().field("prompt", "wait").field("stream", "true");
     let mut streamed = streamed.send(server.address, PATH);
     server.wait_for("tilewright_transcriptions_running", 2.0);
+    // What has not been answered would be refused.
+    streamed.peek(&mut [0]).unwrap();
     server.handle.shut_down();
     server.handle.shut_down();
     Reply::read(&mut stream).is_refusal(503, None);

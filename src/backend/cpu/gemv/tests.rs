@@ -10,7 +10,7 @@ const NUMERICS: [Numeric; 4] = [
     Numeric::I8 { activations: Scaling::PerTensor },
 ];
 /// Inputs and outputs: whole panels, less than a panel, odd ones.
-const SHAPES: [[usize; 2]; 4] = [[64, 64], [7, 33], [129, 200], [96, 1]];
+const SHAPES: [[usize; 2]; 5] = [[64, 64], [7, 33], [129, 200], [96, 1], [192, 70]];
 
 fn everyone() -> impl Iterator<Item = Cpu> {
     Isa::ALL.into_iter().filter_map(|isa| Cpu::with_isa(isa).ok())
@@ -68,7 +68,7 @@ fn results_are_those_of_the_formula() {
                 let (w, bias) = (numbers(1, inputs * outputs), numbers(2, outputs));
                 let linear =
                     cpu.prepare_linear(numeric, [outputs, inputs], &w, Some(&bias)).unwrap();
-                for rows in [1, 2, 5, 13] {
+                for rows in [1, 2, 5, 13, 24] {
                     let a = numbers(3, rows * inputs);
                     let mut c = numbers(4, rows * outputs);
                     let before = c.clone();

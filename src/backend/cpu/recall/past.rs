@@ -9,7 +9,7 @@ use super::{Heads, exponentials};
 
 /// Keys and values of sequences that grow.
 ///
-/// Both are slots × positions × heads × size: each sequence has a slot, and those that share a
+/// Both are slots × heads × positions × size: each sequence has a slot, and those that share a
 /// beginning share the rows of one.
 #[derive(Debug, Clone, Copy)]
 pub struct Past<'a> {
@@ -51,13 +51,12 @@ impl Seen<'_> {
         Err(CpuError::Geometry { what: "attention", rule })
     }
 
-    /// Where the keys and values of a head begin.
+    /// Where the keys and values of a head are, position by position.
     fn rows(&self, head: usize) -> impl Iterator<Item = usize> {
-        let Past { heads, .. } = self.past;
-        let (positions, width) = (self.past.positions(), heads.width());
+        let (heads, positions) = (self.past.heads, self.past.positions());
         let slots = self.slots.iter().enumerate();
         slots.map(move |(position, slot)| {
-            (usize::from(*slot) * positions + position) * width + head * heads.size
+            ((usize::from(*slot) * heads.count + head) * positions + position) * heads.size
         })
     }
 }

@@ -178,14 +178,18 @@ fn a_past_is_attended_to_slot_by_slot() {
         cpu.attend(&seen.map(see), &queries, &mut out).unwrap();
         for (row, seen) in seen.iter().enumerate() {
             for head in 0..heads.count {
-                let part = |x: &'_ [f32], i: usize| x[i * width + head * 20..][..20].to_vec();
-                let rows =
-                    seen.iter().enumerate().map(|(at, slot)| *slot as usize * positions + at);
+                let part = |x: &'_ [f32], i: usize| x[i * 20..][..20].to_vec();
+                let place = |(at, slot): (usize, &u8)| {
+                    (usize::from(*slot) * heads.count + head) * positions + at
+                };
+                let rows = seen.iter().enumerate().map(place);
                 let k: Vec<_> = rows.clone().map(|i| part(&keys, i)).collect();
                 let v: Vec<_> = rows.map(|i| part(&values, i)).collect();
                 let [k, v] = [&k, &v].map(|x| x.iter().map(|x| &x[..]).collect::<Vec<_>>());
-                let (expected, _) = naive(&part(&queries, row), &k, &v);
-                for (got, expected) in part(&out, row).iter().zip(expected) {
+                let query = &queries[row * width + head * 20..][..20];
+                let (expected, _) = naive(query, &k, &v);
+                let got = &out[row * width + head * 20..][..20];
+                for (got, expected) in got.iter().zip(expected) {
                     assert!((f64::from(*got) - expected).abs() < 1e-5, "{}", cpu.isa());
                 }
             }
