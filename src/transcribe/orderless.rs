@@ -6,8 +6,10 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Builder};
 
+use super::recording::{Ear, Recording, Story, is_said};
 use super::source::{Part, Place, Source};
-use super::{Ear, Event, Recording, Story, TranscribeError, Window, is_said};
+use super::{Event, TranscribeError};
+use crate::decoding::Window;
 use crate::transcript::Segment;
 
 /// The most threads.

@@ -145,10 +145,7 @@ fn in_order(transcriber: &Transcriber, mut samples: Tones, settings: &Settings) 
     let (task, stop) = (Arc::new(transcriber.task(settings).unwrap()), Stop::default());
     let recording = Recording { transcriber, task, settings, stop: &stop, heads: Vec::new() };
     let mut source = Source::new(&mut samples, 2 * ENCODER.positions, settings.skip_silence);
-    let mut story = Story { language: settings.language.clone(), ..Story::default() };
-    if let Some(prompt) = &settings.initial_prompt {
-        story.said = transcriber.tokenizer.encode(&format!(" {prompt}")).unwrap();
-    }
+    let mut story = Story::begin(settings, &transcriber.tokenizer).unwrap();
     recording.transcribe(&mut source, &mut story, &mut |_| {}).unwrap();
     story.segments
 }
