@@ -64,12 +64,6 @@ impl Simd for Neon {
         bound(x: float32x4_t, limit: f32) -> float32x4_t =
             vminq_f32(vmaxq_f32(x, vdupq_n_f32(-limit)), vdupq_n_f32(limit));
         fma(a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t = vfmaq_f32(c, a, b);
-        divide(x: float32x4_t, by: float32x4_t, inverse: float32x4_t) -> float32x4_t = {
-            // As with AVX-512: the second correction rounds as a division does.
-            let q = vmulq_f32(x, inverse);
-            let q = vfmaq_f32(q, vfmsq_f32(x, q, by), inverse);
-            vfmaq_f32(q, vfmsq_f32(x, q, by), inverse)
-        };
         round_bf16(x: float32x4_t) -> float32x4_t = {
             let bits = vreinterpretq_u32_f32(x);
             let odd = vandq_u32(vshrq_n_u32::<16>(bits), vdupq_n_u32(1));
