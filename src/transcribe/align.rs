@@ -10,6 +10,8 @@ use crate::weights::DecoderDimensions;
 
 /// Positions that the median looks at.
 const MEDIAN: usize = 7;
+/// Tokens that are run at a time: each has as many logits as there are tokens at all.
+const AT_ONCE: usize = 32;
 
 /// Tokens of a window with the times that they begin at.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +68,16 @@ pub(super) fn align(
     state: &mut State,
     scratch: &mut Scratch,
 ) -> Result<Aligned, DecoderError> {
+    align_by(AT_ONCE, decoder, request, state, scratch)
+}
+
+fn align_by(
+    at_once: usize,
+    decoder: &Decoder,
+    request: &Request<'_>,
+    state: &mut State,
+    scratch: &mut Scratch,
+) -> Result<Aligned, DecoderError> {
     let Request { instructions, text: whole, end, heads, positions } = *request;
     let room = decoder.dimensions().positions.saturating_sub(instructions.len() + 1);
     let text = &whole[..whole.len().min(room)];
@@ -74,23 +86,29 @@ pub(super) fn align(
     tokens.push(end);
     // The row of `<|notimestamps|>` predicts the first token of the text.
     let first = instructions.len() - 1;
-    let wanted: Vec<usize> = (first..first + text.len()).collect();
+    let (mut probabilities, mut attention) = (Vec::with_capacity(whole.len()), Vec::new());
     state.rewind(0);
     state.watch(heads);
-    let done = decoder.prompt(&tokens, &wanted, state, scratch).map(|logits| {
-        let vocabulary = decoder.dimensions().vocabulary;
-        let cpu = decoder.cpu();
-        let rows = text.iter().zip(logits.chunks_exact(vocabulary));
-        let probability = |(token, row): (&u32, &[f32])| {
+    let done = (0..tokens.len()).step_by(at_once).try_for_each(|from| {
+        let part = &tokens[from..tokens.len().min(from + at_once)];
+        // Places of this part behind which there is a token of the text.
+        let of_text = |at: &usize| (first..first + text.len()).contains(&(from + at));
+        let wanted: Vec<usize> = (0..part.len()).filter(of_text).collect();
+        decoder.prompt(part, &wanted, state, scratch)?;
+        for (row, at) in wanted.iter().enumerate() {
             // Of all text, without what is special.
-            let row = &row[..(end as usize).min(row.len())];
-            (row[*token as usize] - cpu.log_sum_exp(row)).exp()
-        };
-        rows.map(probability).collect()
+            let logits = state.row(row);
+            let logits = &logits[..(end as usize).min(logits.len())];
+            let logit = logits.get(text[from + at - first] as usize);
+            let logit = logit.copied().unwrap_or(f32::NEG_INFINITY);
+            probabilities.push((logit - decoder.cpu().log_sum_exp(logits)).exp());
+        }
+        look(state, part.len(), positions, &mut attention);
+        Ok::<_, DecoderError>(())
     });
-    let matrix = average(state, tokens.len(), positions);
     state.watch(&[]);
-    let mut probabilities: Vec<f32> = done?;
+    done?;
+    let matrix = average(&attention, tokens.len() * positions, positions);
     let rows = first..first + text.len() + 1;
     let costs: Vec<f64> =
         rows.flat_map(|row| matrix[row * positions..][..positions].iter().map(|x| -x)).collect();
@@ -105,35 +123,47 @@ pub(super) fn align(
     Ok(Aligned { starts, probabilities })
 }
 
-/// The watched heads' attention, tokens × positions, normalised, smoothed and averaged.
-fn average(state: &State, tokens: usize, positions: usize) -> Vec<f64> {
-    let mut sum = vec![0.0; tokens * positions];
-    let mut count = 0;
+/// Adds the attention of the watched heads, in the last run of so many tokens, to the first positions to
+/// what there is of it: of each head tokens × positions.
+fn look(state: &State, tokens: usize, positions: usize, attention: &mut Vec<Vec<f32>>) {
+    let mut heads = attention.iter_mut();
+    let mut new = Vec::new();
     for (_, probe) in state.attention() {
         let all = probe.probabilities.len() / (probe.heads.len() * tokens).max(1);
         if all < positions {
             continue;
         }
         for head in probe.probabilities.chunks_exact(tokens * all) {
-            sum.iter_mut().zip(smooth(head, all, positions)).for_each(|(sum, x)| *sum += x);
-            count += 1;
+            let rows = head.chunks_exact(all).flat_map(|row| &row[..positions]);
+            match heads.next() {
+                Some(before) => before.extend(rows),
+                None => new.push(rows.copied().collect()),
+            }
         }
     }
-    sum.iter_mut().for_each(|x| *x /= f64::from(count.max(1)));
+    attention.append(&mut new);
+}
+
+/// The attention of all heads, tokens × positions, normalised, smoothed and averaged.
+fn average(attention: &[Vec<f32>], length: usize, positions: usize) -> Vec<f64> {
+    let mut sum = vec![0.0; length];
+    for head in attention {
+        sum.iter_mut().zip(smooth(head, positions)).for_each(|(sum, x)| *sum += x);
+    }
+    sum.iter_mut().for_each(|x| *x /= attention.len().max(1) as f64);
     sum
 }
 
-/// The attention of a head, of which each row has `all` positions.
-fn smooth(head: &[f32], all: usize, positions: usize) -> Vec<f64> {
-    let mut weights: Vec<f64> =
-        head.chunks_exact(all).flat_map(|row| cut(row, positions)).collect();
+/// The attention of a head.
+fn smooth(head: &[f32], positions: usize) -> Vec<f64> {
+    let rows = head.chunks_exact(positions);
+    let mut weights: Vec<f64> = rows.flat_map(scaled).collect();
     normalise(&mut weights, positions);
     weights.chunks_exact(positions).flat_map(median).collect()
 }
 
-/// The first positions of a row, whose sum is 1 again.
-fn cut(row: &[f32], positions: usize) -> impl Iterator<Item = f64> {
-    let row = &row[..positions];
+/// A row whose sum is 1.
+fn scaled(row: &[f32]) -> impl Iterator<Item = f64> {
     let sum: f64 = row.iter().map(|x| f64::from(*x)).sum();
     row.iter().map(move |x| f64::from(*x) / sum.max(f64::MIN_POSITIVE))
 }
@@ -218,6 +248,8 @@ enum Move {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::cpu::{Cpu, Numeric};
+    use crate::weights::Weights;
 
     #[test]
     fn the_path_follows_the_valley() {
@@ -244,6 +276,39 @@ mod tests {
         assert_eq!(median(&[1.0, 2.0, 3.0]), [1.0, 2.0, 3.0]);
     }
 
+    #[test]
+    fn parts_are_aligned_as_the_whole() {
+        let sizes = DecoderDimensions {
+            d_model: 64,
+            heads: 2,
+            layers: 2,
+            ffn: 64,
+            vocabulary: 300,
+            positions: 90,
+        };
+        let (cpu, weights) = (Cpu::new().unwrap(), Weights::synthetic());
+        let decoder = Decoder::load(cpu, Numeric::F32, Some(sizes), &weights, None).unwrap();
+        let (mut state, mut scratch) = (decoder.state(1), Scratch::default());
+        let features: Vec<f32> = (0..64 * 50).map(|i| (i as f32 * 0.37).sin()).collect();
+        decoder.listen(&features, &mut state, &mut scratch).unwrap();
+        let text: Vec<u32> = (0..100).map(|i| i * 7 % 250).collect();
+        let request = Request {
+            instructions: &[280, 281, 282],
+            text: &text,
+            end: 260,
+            heads: &[(0, 1), (1, 0), (1, 1)],
+            positions: 43,
+        };
+        let mut align =
+            |at_once| align_by(at_once, &decoder, &request, &mut state, &mut scratch).unwrap();
+        let whole = align(1000);
+        assert!(whole.probabilities[..80].iter().all(|p| *p > 0.0));
+        assert!(whole.starts.is_sorted() && whole.starts[70] > 0, "{:?}", whole.starts);
+        for at_once in [1, 2, 7, 32, 89, 90] {
+            assert_eq!(align(at_once), whole, "{at_once}");
+        }
+    }
+
     /// Numbers of which many are the same.
     fn numbers(count: usize) -> Vec<f32> {
         let mut state = 1u32;
@@ -259,7 +324,7 @@ mod tests {
     #[test]
     fn the_path_is_openais() {
         let heads: Vec<f32> = numbers(2 * 5 * 12).iter().map(|x| x + 0.125).collect();
-        let heads = heads.chunks_exact(5 * 12).map(|head| smooth(head, 12, 12));
+        let heads = heads.chunks_exact(5 * 12).map(|head| smooth(head, 12));
         let mut matrix = vec![0.0; 5 * 12];
         for head in heads {
             matrix.iter_mut().zip(head).for_each(|(sum, x)| *sum += x / 2.0);
