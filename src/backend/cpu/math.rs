@@ -31,6 +31,38 @@ pub(super) fn exp2<S: Simd>(s: S, x: S::F32) -> S::F32 {
     s.shift_exponent(y, shifted)
 }
 
+/// Replaces scores, whole vectors, by 2^(score − largest) and those that do not count by 0, and returns
+/// their sum.
+#[inline(always)]
+pub(super) fn exponentials<S: Simd>(s: S, scores: &mut [f32], valid: usize) -> f32 {
+    scores[valid..].fill(f32::NEG_INFINITY);
+    let max = s.splat(largest(s, scores));
+    let mut sum = s.splat(0.0);
+    for scores in scores.chunks_exact_mut(S::LANES) {
+        let x = exp2(s, s.sub(s.load(scores), max));
+        sum = s.add(sum, x);
+        s.store(x, scores);
+    }
+    s.sum_lanes(sum)
+}
+
+/// The largest of whole vectors.
+#[inline(always)]
+fn largest<S: Simd>(s: S, x: &[f32]) -> f32 {
+    // Four, as the next comparison has to wait for the one before it.
+    let mut max = [s.splat(f32::NEG_INFINITY); 4];
+    let chunks = x.chunks_exact(4 * S::LANES);
+    for rest in chunks.remainder().chunks_exact(S::LANES) {
+        max[0] = s.max(max[0], s.load(rest));
+    }
+    for chunk in chunks {
+        for (i, max) in max.iter_mut().enumerate() {
+            *max = s.max(*max, s.load(&chunk[i * S::LANES..]));
+        }
+    }
+    s.max_lanes(s.max(s.max(max[0], max[1]), s.max(max[2], max[3])))
+}
+
 /// Beyond it Φ is 0 or 1 to within 1.1·10⁻⁸.
 const PHI_BOUND: f32 = 5.6;
 

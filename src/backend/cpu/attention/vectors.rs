@@ -8,7 +8,7 @@
 use rayon::prelude::*;
 
 use super::super::gemm::{block_rows, row_stride};
-use super::super::math::exp2;
+use super::super::math::exponentials;
 use super::super::simd::{Level, MAX_LANES, Simd, Work, panel};
 use super::super::tile::{self, MAX_ROWS, Rows};
 use super::super::workspace::Workspace;
@@ -177,35 +177,4 @@ impl Task<'_> {
             }
         }
     }
-}
-
-/// Replaces scores by 2^(score − largest) and returns their sum.
-#[inline(always)]
-fn exponentials<S: Simd>(s: S, scores: &mut [f32], valid: usize) -> f32 {
-    scores[valid..].fill(f32::NEG_INFINITY);
-    let max = s.splat(largest(s, scores));
-    let mut sum = s.splat(0.0);
-    for scores in scores.chunks_exact_mut(S::LANES) {
-        let x = exp2(s, s.sub(s.load(scores), max));
-        sum = s.add(sum, x);
-        s.store(x, scores);
-    }
-    s.sum_lanes(sum)
-}
-
-/// The largest of whole vectors.
-#[inline(always)]
-fn largest<S: Simd>(s: S, x: &[f32]) -> f32 {
-    // Four, as the next comparison has to wait for the one before it.
-    let mut max = [s.splat(f32::NEG_INFINITY); 4];
-    let chunks = x.chunks_exact(4 * S::LANES);
-    for rest in chunks.remainder().chunks_exact(S::LANES) {
-        max[0] = s.max(max[0], s.load(rest));
-    }
-    for chunk in chunks {
-        for (i, max) in max.iter_mut().enumerate() {
-            *max = s.max(*max, s.load(&chunk[i * S::LANES..]));
-        }
-    }
-    s.max_lanes(s.max(s.max(max[0], max[1]), s.max(max[2], max[3])))
 }

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use super::error::check_length;
 use super::gemm::row_stride;
-use super::math::exp2;
+use super::math::exponentials;
 use super::simd::{Simd, Work, panel};
 use super::tile::{self, Rows};
 use super::workspace::Buffer;
@@ -270,22 +270,4 @@ fn multiply<S: Simd>(s: S, x: &mut [f32], by: &[f32]) {
     for (x, by) in x.chunks_exact_mut(S::LANES).zip(by.chunks_exact(S::LANES)) {
         s.store(s.mul(s.load(x), s.load(by)), x);
     }
-}
-
-/// Replaces scores by 2^(score − largest), those that do not count by 0, and returns their sum.
-#[inline(always)]
-fn exponentials<S: Simd>(s: S, scores: &mut [f32], valid: usize) -> f32 {
-    scores[valid..].fill(f32::NEG_INFINITY);
-    let mut max = s.splat(f32::NEG_INFINITY);
-    for scores in scores.chunks_exact(S::LANES) {
-        max = s.max(max, s.load(scores));
-    }
-    let max = s.splat(s.max_lanes(max));
-    let mut sum = s.splat(0.0);
-    for scores in scores.chunks_exact_mut(S::LANES) {
-        let x = exp2(s, s.sub(s.load(scores), max));
-        sum = s.add(sum, x);
-        s.store(x, scores);
-    }
-    s.sum_lanes(sum)
 }

@@ -3,9 +3,10 @@
 use rayon::prelude::*;
 
 use super::super::error::check_length;
+use super::super::math::exponentials;
 use super::super::simd::{MAX_LANES, Simd, Work};
 use super::super::{Cpu, CpuError};
-use super::{Heads, exponentials};
+use super::Heads;
 
 /// Keys and values of sequences that grow.
 ///
@@ -51,13 +52,11 @@ impl Seen<'_> {
         Err(CpuError::Geometry { what: "attention", rule })
     }
 
-    /// Where the keys and values of a head are, position by position.
-    fn rows(&self, head: usize) -> impl Iterator<Item = usize> {
-        let (heads, positions) = (self.past.heads, self.past.positions());
-        let slots = self.slots.iter().enumerate();
-        slots.map(move |(position, slot)| {
-            ((usize::from(*slot) * heads.count + head) * positions + position) * heads.size
-        })
+    /// Where the key and the value of a head are at a position, of so many that there is room for.
+    #[inline(always)]
+    fn row(&self, head: usize, position: usize, positions: usize) -> usize {
+        let (Heads { count, size }, slot) = (self.past.heads, usize::from(self.slots[position]));
+        ((slot * count + head) * positions + position) * size
     }
 }
 
@@ -119,13 +118,15 @@ impl Work for PastHead<'_> {
         let Past { keys, values, heads: Heads { size, .. }, .. } = seen.past;
         let scale = std::f32::consts::LOG2_E / (size as f32).sqrt();
         let mut scores = [f32::NEG_INFINITY; MAX_PAST.next_multiple_of(MAX_LANES)];
-        for (score, row) in scores.iter_mut().zip(seen.rows(head)) {
+        let (count, positions) = (seen.slots.len(), seen.past.positions());
+        for (position, score) in scores.iter_mut().enumerate().take(count) {
+            let row = seen.row(head, position, positions);
             *score = dot(s, query, &keys[row..][..size]) * scale;
         }
-        let count = seen.slots.len();
         let inverse = 1.0 / exponentials(s, &mut scores[..count.next_multiple_of(S::LANES)], count);
         out.fill(0.0);
-        for (score, row) in scores.iter().zip(seen.rows(head)) {
+        for (position, score) in scores.iter().enumerate().take(count) {
+            let row = seen.row(head, position, positions);
             add_scaled(s, &values[row..][..size], score * inverse, out);
         }
     }
