@@ -96,12 +96,16 @@ Examples:
   tilewright transcribe recordings/ --weights DIR --format txt,json --out texts --jobs 2
   tilewright transcribe corpus/ --weights DIR --out texts --shard $TASK/$TASKS
   tilewright transcribe 'talks/**/*.mp3' --weights DIR --out texts
+  tilewright transcribe talk.mp3 --weights DIR --vad --no-context --fixed-windows --format srt
   ffmpeg -v error -i URL -f s16le -ar 16000 -ac 1 - | tilewright transcribe - --weights DIR
 
 JSON, the fields of OpenAI's verbose_json:
   { task, language, duration, text, segments: [{ id, seek, start, end, text, tokens, temperature,
     avg_logprob, compression_ratio, no_speech_prob }], words: [{ word, start, end }] }
   words are there with --word-timestamps. seek is in frames of 10 ms, all other times in seconds.
+
+With --no-context and --fixed-windows no window depends on another, and --batch of them are transcribed
+at the same time.
 
 With --out, what has been transcribed is skipped as long as the recording, the weights and all options
 are the same; .tilewright-done in the folder remembers. One failure does not stop the rest: the status
@@ -210,8 +214,10 @@ impl<'a> Work<'a> {
         inputs: &'a [Input],
     ) -> Result<Self, CliError> {
         let (formats, settings, cpu) = (args.formats(), args.settings(), Cpu::new()?);
+        // Which windows are transcribed at the same time changes nothing.
+        let what = Settings { batch: 1, ..settings.clone() };
         let key = format!(
-            "{}\n{formats:?}\n{settings:?}\n{}\n{}\n{:?}",
+            "{}\n{formats:?}\n{what:?}\n{}\n{}\n{:?}",
             env!("CARGO_PKG_VERSION"),
             args.place.precision_name(),
             weights.content_hash()?,

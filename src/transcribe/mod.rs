@@ -4,6 +4,8 @@
 //! segments at their timestamps, and the next window begins at the last of these. What was said
 //! before is the prompt of what follows, unless it came at a high temperature.
 //!
+//! Windows of which none depends on another are transcribed several at a time, see [`Settings::batch`].
+//!
 //! A difference: a window's spectrogram is that of its sound alone, as Hugging Face's. It is scaled by
 //! the loudest sound in the window, not in the whole recording, as that is not known while it is read,
 //! and behind the end of the recording it is that of silence. With such spectrograms
