@@ -9,6 +9,8 @@ import numpy as np
 import synthetic
 
 FRAMES = 3000
+# What CTranslate2 looks for in a vocabulary, at the places 0 to 3.
+SPECIAL = ["<|endoftext|>", "<|startoftranscript|>", "<|nospeech|>", "<|notimestamps|>"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,13 @@ class Size:
     width: int
     heads: int
     bins: int = 80
+    vocabulary: int = 51865
+    # Fewer than the encoder's in one of them.
+    decoder: int = 0
+
+    @property
+    def decoder_layers(self) -> int:
+        return self.decoder or self.layers
 
 
 SIZES = {
@@ -29,26 +38,26 @@ SIZES = {
         Size("base", 6, 512, 8),
         Size("small", 12, 768, 12),
         Size("medium", 24, 1024, 16),
-        Size("large-v3", 32, 1280, 20, bins=128),
-        Size("large-v3-turbo", 32, 1280, 20, bins=128),
+        Size("large-v3", 32, 1280, 20, bins=128, vocabulary=51866),
+        Size("large-v3-turbo", 32, 1280, 20, bins=128, vocabulary=51866, decoder=4),
     )
 }
 
 
-def whisper(size: Size):
-    """The whole model in evaluation mode, in f32: all of the encoder, and as little of a decoder as
-    the peers load that cannot do without."""
+def whisper(size: Size, decoder_layers: int = 1, vocabulary: int = 32):
+    """The whole model in evaluation mode, in f32: all of the encoder, and, if nothing else is said, as
+    little of a decoder as the peers load that cannot do without."""
     import torch
     from transformers import WhisperConfig, WhisperForConditionalGeneration
 
     config = WhisperConfig(
-        vocab_size=32,
+        vocab_size=vocabulary,
         num_mel_bins=size.bins,
         d_model=size.width,
         encoder_layers=size.layers,
         encoder_attention_heads=size.heads,
         encoder_ffn_dim=4 * size.width,
-        decoder_layers=1,
+        decoder_layers=decoder_layers,
         decoder_attention_heads=size.heads,
         decoder_ffn_dim=4 * size.width,
         max_target_positions=448,

@@ -100,22 +100,31 @@ def openvino_int8(size: Size, _audio: Path, folder: Path) -> None:
 
 def ctranslate2(size: Size, _audio: Path, folder: Path) -> None:
     """CTranslate2's converter, on the model in memory instead of a checkpoint."""
+    _ctranslate2(size, folder / "ctranslate2", {})
+
+
+def ctranslate2_decoder(size: Size, _audio: Path, folder: Path) -> None:
+    """The same with the whole decoder."""
+    whole = {"decoder_layers": size.decoder_layers, "vocabulary": size.vocabulary}
+    _ctranslate2(size, folder / "ctranslate2_decoder", whole)
+
+
+def _ctranslate2(size: Size, folder: Path, decoder: dict[str, int]) -> None:
     from ctranslate2.converters.transformers import WhisperLoader
 
-    model = models.whisper(size)
+    model = models.whisper(size, **decoder)
     loader = WhisperLoader()
     spec = loader.get_model_spec(model)
-    tokens = ["<|endoftext|>", "<|startoftranscript|>", "<|nospeech|>", "<|notimestamps|>"]
-    fill = model.config.vocab_size - len(tokens)
-    loader.set_vocabulary(spec, tokens + [f"<|{i / 50:.2f}|>" for i in range(fill)])
+    fill = model.config.vocab_size - len(models.SPECIAL)
+    loader.set_vocabulary(spec, models.SPECIAL + [f"<|{i / 50:.2f}|>" for i in range(fill)])
     spec.config.suppress_ids = []
     spec.config.suppress_ids_begin = []
     spec.config.lang_ids = []
     spec.config.alignment_heads = [(0, 0)]
     spec.validate()
     spec.optimize(quantization="int8")
-    (folder / "ctranslate2").mkdir(exist_ok=True)
-    spec.save(str(folder / "ctranslate2"))
+    folder.mkdir(exist_ok=True)
+    spec.save(str(folder))
 
 
 def whisper_cpp(size: Size, _audio: Path, folder: Path) -> None:
@@ -228,7 +237,7 @@ KINDS: dict[str, Callable[[Size, Path, Path], None]] = {
     kind.__name__: kind
     for kind in (
         *(reference, safetensors, onnx, onnx_int8, openvino, openvino_int8),
-        *(ctranslate2, whisper_cpp),
+        *(ctranslate2, ctranslate2_decoder, whisper_cpp),
     )
 }
 

@@ -110,7 +110,7 @@ fn tones(levels: Vec<f32>) -> Tones {
 fn settings(batch: usize, timestamps: bool) -> Settings {
     let decoding = Options {
         timestamps,
-        max_tokens: Some(12),
+        max_tokens: Some(6),
         temperatures: vec![0.0, 0.4],
         best_of: 2,
         ..Options::default()
@@ -153,30 +153,30 @@ fn in_order(transcriber: &Transcriber, mut samples: Tones, settings: &Settings) 
 #[test]
 fn windows_at_the_same_time_are_told_as_one_after_the_other() {
     let transcriber = transcriber(f32::INFINITY, f32::INFINITY);
-    for (timestamps, skip_silence) in [(false, false), (true, false), (false, true), (true, true)] {
-        for (language, prompt) in [(None, None), (Some("de"), Some("Names"))] {
-            let settings = |batch| Settings {
-                skip_silence,
-                language: language.map(str::to_owned),
-                initial_prompt: prompt.map(str::to_owned),
-                ..settings(batch, timestamps)
-            };
-            let mut levels = levels(30);
-            levels.splice(10..10, [0.0; 15]);
-            let expected = in_order(&transcriber, tones(levels.clone()), &settings(1));
-            assert!(expected.len() > 20, "{}", expected.len());
-            for batch in [1, 3, 64] {
-                let before = transcriber.encoder.counts().windows;
-                let (result, segments, positions) =
-                    told(&transcriber, tones(levels.clone()), &settings(batch));
-                let transcript = result.unwrap();
-                assert_eq!(transcript.segments, expected, "{batch} {timestamps} {skip_silence}");
-                assert_eq!(segments, expected);
-                assert!(positions.is_sorted(), "{positions:?}");
-                assert_eq!(transcript.duration, 45.0 * 0.2);
-                let windows = transcriber.encoder.counts().windows - before;
-                assert!(if skip_silence { windows < 40 } else { windows == 45 }, "{windows}");
-            }
+    let given = [(None, None), (Some("de"), None), (None, Some("Names")), (Some("de"), Some("It"))];
+    let kinds = [(false, false), (true, false), (false, true), (true, true)];
+    for ((timestamps, skip_silence), (language, prompt)) in kinds.into_iter().zip(given) {
+        let settings = |batch| Settings {
+            skip_silence,
+            language: language.map(str::to_owned),
+            initial_prompt: prompt.map(str::to_owned),
+            ..settings(batch, timestamps)
+        };
+        let mut levels = levels(12);
+        levels.splice(5..5, [0.0; 15]);
+        let expected = in_order(&transcriber, tones(levels.clone()), &settings(1));
+        assert!(expected.len() > 7, "{}", expected.len());
+        for batch in [1, 3, 64] {
+            let before = transcriber.encoder.counts().windows;
+            let (result, segments, positions) =
+                told(&transcriber, tones(levels.clone()), &settings(batch));
+            let transcript = result.unwrap();
+            assert_eq!(transcript.segments, expected, "{batch} {timestamps} {skip_silence}");
+            assert_eq!(segments, expected);
+            assert!(positions.is_sorted(), "{positions:?}");
+            assert_eq!(transcript.duration, 27.0 * 0.2);
+            let windows = transcriber.encoder.counts().windows - before;
+            assert!(if skip_silence { windows < 23 } else { windows == 27 }, "{windows}");
         }
     }
 }
@@ -221,19 +221,37 @@ fn what_is_before_a_failure_is_told() {
     assert_eq!(segments, expected[..loud]);
 }
 
+/// Some windows, and more of them only when it is stopped.
+struct Slow {
+    tones: Tones,
+    left: usize,
+    stop: Stop,
+}
+
+impl Samples for Slow {
+    fn more(&mut self, into: &mut Vec<f32>) -> Result<bool, AudioError> {
+        while self.left == 0 && !self.stop.is_stopped() {
+            std::thread::yield_now();
+        }
+        self.left = self.left.saturating_sub(1);
+        self.tones.more(into)
+    }
+}
+
 #[test]
 fn windows_at_the_same_time_can_be_stopped() {
     let transcriber = transcriber(f32::INFINITY, f32::INFINITY);
     let (stop, mut windows) = (Stop::default(), 0);
-    let result =
-        transcriber.transcribe(&mut tones(levels(400)), &settings(8, false), &stop, &mut |event| {
-            if let Event::Position(_) = event {
-                windows += 1;
-                stop.stop();
-            }
-        });
+    let mut samples = Slow { tones: tones(levels(400)), left: 10, stop: stop.clone() };
+    let on = &mut |event: Event<'_>| {
+        if let Event::Position(_) = event {
+            windows += 1;
+            stop.stop();
+        }
+    };
+    let result = transcriber.transcribe(&mut samples, &settings(8, false), &stop, on);
     assert!(matches!(result, Err(TranscribeError::Stopped)), "{result:?}");
-    assert_eq!(windows, 1);
+    assert!((1..=11).contains(&windows), "{windows}");
 }
 
 /// A pool's threads take up other tasks while they wait, which may wait for what these hold.
