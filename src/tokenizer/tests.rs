@@ -186,3 +186,24 @@ fn words_begin_at_spaces_and_punctuation() {
     assert_eq!(of("世界", "zh"), ["世", "界", ""]);
     assert_eq!(of("世界", "en"), ["世界", ""]);
 }
+
+/// As OpenAI's `split_tokens_on_unicode` does it: a character that is never completed is a word as soon
+/// as that is clear.
+#[test]
+fn broken_characters_hold_nothing_up() {
+    let tokenizer = Tokenizer::synthetic(51865);
+    let whole = tokenizer.encode("김").unwrap();
+    assert_eq!(whole.len(), 3, "a token for each byte");
+    let text = tokenizer.encode(" no").unwrap();
+    let of = |tokens: &[&[u32]], language: &str| -> Vec<String> {
+        let words = split_words(&tokenizer, &tokens.concat(), language);
+        words.into_iter().map(|word| word.text).collect()
+    };
+    let first = &whole[..1];
+    assert_eq!(of(&[&whole, first, &text], "ja").concat(), "김\u{FFFD} no");
+    assert_eq!(of(&[&whole, first, &text], "ja")[..2], ["김", "\u{FFFD}"]);
+    assert_eq!(of(&[first, first, &whole], "ja"), ["\u{FFFD}", "\u{FFFD}", "김"]);
+    assert_eq!(of(&[&text, first, &text], "en"), [" no\u{FFFD}", " no"]);
+    // There OpenAI's looks behind the end of the text.
+    assert_eq!(of(&[&text, &whole[..2]], "en"), [" no\u{FFFD}\u{FFFD}"]);
+}

@@ -46,21 +46,23 @@ pub(crate) fn strip(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\x1C'..='\x1F'))
 }
 
-/// Gathers tokens until their bytes end with a character.
+/// Gathers tokens until their bytes are whole characters, or what is broken of them is so in the whole
+/// text as well.
 fn split_characters(tokenizer: &Tokenizer, tokens: &[u32]) -> Vec<Word> {
+    let broken = |c: char| c == char::REPLACEMENT_CHARACTER;
+    let all: Vec<u8> = tokens.iter().flat_map(|token| tokenizer.bytes(*token)).copied().collect();
+    let all: Vec<char> = String::from_utf8_lossy(&all).chars().collect();
     let mut words = Vec::new();
-    let (mut pending, mut bytes) = (Vec::new(), Vec::new());
+    let (mut pending, mut bytes, mut start) = (Vec::new(), Vec::new(), 0);
     for (i, token) in tokens.iter().enumerate() {
         pending.push(*token);
         bytes.extend_from_slice(tokenizer.bytes(*token));
-        // A character may still be completed only if nothing else is wrong.
-        let incomplete = match std::str::from_utf8(&bytes) {
-            Ok(_) => false,
-            Err(error) => error.error_len().is_none(),
-        };
-        if !incomplete || i + 1 == tokens.len() {
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            words.push(Word { text, tokens: std::mem::take(&mut pending) });
+        let text = String::from_utf8_lossy(&bytes);
+        let first = text.chars().position(broken);
+        let ends = first.is_none_or(|at| all.get(start + at).is_none_or(|c| broken(*c)));
+        if ends || i + 1 == tokens.len() {
+            start += text.chars().count();
+            words.push(Word { text: text.into_owned(), tokens: std::mem::take(&mut pending) });
             bytes.clear();
         }
     }
