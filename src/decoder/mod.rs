@@ -222,9 +222,8 @@ impl Decoder {
         Ok(state.logits())
     }
 
-    /// Decodes the tokens of several states, each of a window of its own, in one pass over the weights,
-    /// which takes little longer than that for one of them. Each has then the logits that it would have
-    /// alone, to the bit.
+    /// Decodes the tokens of several states, each of a window of its own, in one pass over the weights.
+    /// Each has then the logits that it would have alone, to the bit.
     ///
     /// # Errors
     /// See [`Turn::check`]; then nothing was decoded.

@@ -13,13 +13,13 @@ use super::{Decoded, DecodingError, Task, Window};
 use crate::backend::cpu::Threads;
 use crate::decoder::{Decoder, Scratch, State};
 
-/// The most windows of a pass: more gain little, and each of their tokens would take longer.
+/// The most windows of a pass: each of their tokens takes as long as the pass.
 const MOST: usize = 16;
 
 /// A decoder that several threads use: windows that are decoded at the same time share each pass over
-/// the weights, whoever they belong to and whichever token each of them is at. To read the weights is
-/// most of a token's work, so several windows take little longer than one; each is decoded to the same
-/// tokens as alone.
+/// the weights, whoever they belong to and whichever token each of them is at. The weights are then read
+/// once for all of them, what each attends to still once for each; each is decoded to the same tokens as
+/// alone.
 ///
 /// It has no thread of its own: of those that wait, one works for all until its window is done, and
 /// then the next. They must be outside of the thread pool, see [`Threads::outside`].
@@ -229,4 +229,38 @@ impl Job {
 /// What a thread left behind that panicked is as good as before: a pass is begun anew.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{hearing, options, shared, task, tokenizer};
+    use super::*;
+
+    #[test]
+    fn windows_that_wait_at_the_same_time_share_passes() {
+        const WINDOWS: usize = MOST + 2;
+        let (decoder, tokenizer) = (shared(51865, 64), tokenizer());
+        let task = task(&decoder, &tokenizer, options(Some(10)));
+        let window = Window { language: "en", previous: &[] };
+        // As if a thread were at work until all are there.
+        let work = lock(&decoder.queue).work.take();
+        let decode = |i: usize| {
+            let state = hearing(&decoder, &task, 0.1 + 0.05 * i as f32);
+            decoder.decode(&task, window, state).unwrap().0.tokens.len()
+        };
+        std::thread::scope(|scope| {
+            let decode = &decode;
+            let all: Vec<_> = (0..WINDOWS).map(|i| scope.spawn(move || decode(i))).collect();
+            while lock(&decoder.queue).waiting.len() < WINDOWS {
+                std::thread::yield_now();
+            }
+            lock(&decoder.queue).work = work;
+            decoder.changed.notify_all();
+            // With these weights none ends early: a pass for each token, the prompt's included.
+            assert!(all.into_iter().all(|one| one.join().unwrap() == 10));
+        });
+        let Passes { turns, passes } = decoder.passes();
+        // As many as there is room for, and then the other two.
+        assert_eq!((turns, passes), (10 * WINDOWS as u64, 20));
+    }
 }

@@ -17,25 +17,29 @@ fn decoder(vocabulary: usize, positions: usize) -> Decoder {
 }
 
 /// Once, whatever comes.
-fn options(max_tokens: Option<usize>) -> Options {
+pub(super) fn options(max_tokens: Option<usize>) -> Options {
     Options { temperatures: vec![0.0], max_tokens, timestamps: false, ..Options::default() }
 }
 
-fn shared(vocabulary: usize, positions: usize) -> SharedDecoder {
+pub(super) fn shared(vocabulary: usize, positions: usize) -> SharedDecoder {
     SharedDecoder::new(decoder(vocabulary, positions), Threads::new(2))
 }
 
-fn tokenizer() -> Arc<Tokenizer> {
+pub(super) fn tokenizer() -> Arc<Tokenizer> {
     Arc::new(Tokenizer::synthetic(51865))
 }
 
-fn task(decoder: &SharedDecoder, tokenizer: &Arc<Tokenizer>, options: Options) -> Arc<Task> {
+pub(super) fn task(
+    decoder: &SharedDecoder,
+    tokenizer: &Arc<Tokenizer>,
+    options: Options,
+) -> Arc<Task> {
     let config = GenerationConfig::default();
     Arc::new(Task::new(decoder.decoder(), tokenizer, &config, options).unwrap())
 }
 
 /// A window that sounds like this.
-fn hearing(decoder: &SharedDecoder, task: &Task, sound: f32) -> State {
+pub(super) fn hearing(decoder: &SharedDecoder, task: &Task, sound: f32) -> State {
     let mut state = decoder.state(task);
     let features: Vec<f32> = (0..64 * 20).map(|i| (i as f32 * sound).sin()).collect();
     decoder.decoder().listen(&features, &mut state, &mut Scratch::default()).unwrap();
@@ -146,9 +150,7 @@ fn windows_that_share_a_decoder_are_decoded_as_alone() {
         all.into_iter().map(|one| one.join().unwrap()).collect()
     });
     assert_eq!(together, alone);
-    let after = decoder.passes();
-    assert_eq!(after.turns, 2 * before.turns);
-    assert!(after.passes - before.passes <= before.passes);
+    assert_eq!(decoder.passes().turns, 2 * before.turns);
 }
 
 #[test]
