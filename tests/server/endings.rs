@@ -14,16 +14,17 @@ use crate::{Running, config, eventually, limits};
 
 const PATH: &str = "/v1/audio/transcriptions";
 
-fn waiting(server: &Running) -> TcpStream {
+/// A request that the engine is in the midst of.
+fn waiting(server: &Running, engine: &Played) -> TcpStream {
     let stream = Form::new().field("prompt", "wait").send(server.address, PATH);
-    server.wait_for("tilewright_transcriptions_running", 1.0);
+    eventually(|| engine.midway.load(Ordering::SeqCst) == 1);
     stream
 }
 
 #[test]
 fn what_is_under_way_is_finished_and_nothing_else_begun() {
     let (mut server, engine) = Running::with_limits(limits());
-    let mut stream = waiting(&server);
+    let mut stream = waiting(&server, &engine);
     // A request that is half there when the end is announced.
     let mut late = TcpStream::connect(server.address).unwrap();
     let form = Form::new();
@@ -47,7 +48,7 @@ fn what_is_under_way_is_finished_and_nothing_else_begun() {
 #[test]
 fn what_is_not_done_within_the_grace_is_given_up() {
     let (mut server, engine) = Running::with_limits(Limits { grace: Duration::ZERO, ..limits() });
-    let mut stream = waiting(&server);
+    let mut stream = waiting(&server, &engine);
     server.handle.shut_down();
     Reply::read(&mut stream).is_refusal(503, None);
     server.ended();
@@ -57,10 +58,10 @@ fn what_is_not_done_within_the_grace_is_given_up() {
 #[test]
 fn the_second_call_ends_it_at_once() {
     let (mut server, engine) = Running::with_limits(limits());
-    let mut stream = waiting(&server);
+    let mut stream = waiting(&server, &engine);
     let streamed = Form::new().field("prompt", "wait").field("stream", "true");
     let mut streamed = streamed.send(server.address, PATH);
-    server.wait_for("tilewright_transcriptions_running", 2.0);
+    eventually(|| engine.midway.load(Ordering::SeqCst) == 2);
     // What has not been answered would be refused.
     streamed.peek(&mut [0]).unwrap();
     server.handle.shut_down();

@@ -16,6 +16,9 @@ use tilewright::transcript::{Segment, TimedWord, Transcript};
 pub(super) struct Played {
     pub(super) released: AtomicBool,
     pub(super) begun: AtomicUsize,
+    /// How many have come to where they wait or say more and more: only those are told to stop there.
+    pub(super) midway: AtomicUsize,
+    /// How many of these were stopped.
     pub(super) stopped: AtomicUsize,
 }
 
@@ -37,6 +40,7 @@ pub(super) fn transcript(settings: &Settings, seconds: f64) -> Transcript {
 
 impl Played {
     fn wait(&self, stop: &Stop) -> Result<(), TranscribeError> {
+        self.midway.fetch_add(1, Ordering::SeqCst);
         while !self.released.load(Ordering::SeqCst) {
             if stop.is_stopped() {
                 self.stopped.fetch_add(1, Ordering::SeqCst);
@@ -48,6 +52,7 @@ impl Played {
     }
 
     fn flood(&self, stop: &Stop, on: &mut dyn FnMut(Event<'_>)) -> Result<(), TranscribeError> {
+        self.midway.fetch_add(1, Ordering::SeqCst);
         while !stop.is_stopped() {
             on(Event::Segment(&segment(0, &"so much ".repeat(4 << 10))));
         }

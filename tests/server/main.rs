@@ -97,7 +97,7 @@ impl Drop for Running {
 
 /// Waits until something holds; a minute is never enough for something that does not.
 #[track_caller]
-fn eventually(holds: impl Fn() -> bool) {
+fn eventually(mut holds: impl FnMut() -> bool) {
     for _ in 0..6000 {
         if holds() {
             return;
