@@ -80,9 +80,7 @@ def request(kind: str, source: random.Random) -> tuple[bytes, bytes]:
     return "\r\n".join([*lines, "", ""]).encode(), body
 
 
-def ask(
-    address: tuple[str, int], kind: str, source: random.Random
-) -> tuple[int | str | None, int]:
+def ask(address: tuple[str, int], kind: str, source: random.Random) -> tuple[int | str | None, int]:
     """The status that a client of a kind sees, and when to come again."""
     head, body = request(kind, source)
     with socket.create_connection(address, timeout=PATIENCE) as stream:
@@ -189,7 +187,9 @@ def run(arguments: argparse.Namespace, pid: int, address: tuple[str, int]) -> di
     while time.monotonic() < load.until:
         resident.append(memory(pid))
         if len(resident) % 30 == 0:
-            print(f"{len(resident)} s: {resident[-1]:.1f} MiB, {sum(load.counts.values())} requests")
+            print(
+                f"{len(resident)} s: {resident[-1]:.1f} MiB, {sum(load.counts.values())} requests"
+            )
         time.sleep(max(0, begun + len(resident) - time.monotonic()))
     for client in clients:
         client.join()
@@ -201,7 +201,7 @@ def run(arguments: argparse.Namespace, pid: int, address: tuple[str, int]) -> di
         time.sleep(0.1)
     left = {name: metric(address, name) for name in [*names, "connections"]}
     times = sorted(load.times)
-    at = lambda share: round(times[min(int(share * len(times)), len(times) - 1)], 3)  # noqa: E731
+    at = lambda share: round(times[min(int(share * len(times)), len(times) - 1)], 3)
     counts = collections.defaultdict(dict)
     for (kind, status), count in sorted(load.counts.items(), key=str):
         counts[kind][str(status)] = count

@@ -1,4 +1,4 @@
-"""How fast windows become tokens here and in CTranslate2, the engine of faster-whisper: see README.md."""
+"""How fast windows become tokens here and in CTranslate2, which is faster-whisper's engine."""
 
 import argparse
 import re
@@ -10,9 +10,9 @@ import wave
 from pathlib import Path
 
 import numpy as np
+from workshop import ROOT, Workshop
 
 import models
-from workshop import ROOT, Workshop
 
 END, START, NO_TIMESTAMPS = 0, 1, 3
 SAMPLE = ROOT / "samples/speech.wav"
@@ -80,7 +80,9 @@ class Tilewright:
             check=True,
         )
         text = (self._folder / f"speech-{windows}.json").read_text()
-        found = sum(len(tokens.split(",")) for tokens in re.findall(r'"tokens": ?\[([^\]]*)\]', text))
+        found = sum(
+            len(tokens.split(",")) for tokens in re.findall(r'"tokens": ?\[([^\]]*)\]', text)
+        )
         if found != windows * tokens:
             sys.exit(f"tilewright gave {found} tokens, not {windows * tokens}")
         return float(re.search(r" s in ([0-9.]+) s", done.stderr).group(1))
@@ -124,9 +126,7 @@ def main() -> None:
         for batch in given.batch:
             for program in programs:
                 time.sleep(PAUSE)
-                seconds[program.name, batch].append(
-                    program.run(given.windows, given.tokens, batch)
-                )
+                seconds[program.name, batch].append(program.run(given.windows, given.tokens, batch))
     print(f"{given.windows} windows of {given.tokens} tokens, whisper-{size.name}, median (best)\n")
     print("| program | windows at a time | seconds | × real time |\n|---|---|---|---|")
     for (name, batch), times in sorted(seconds.items(), key=lambda item: item[0][1]):

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
 import synthetic
 
 FRAMES = 3000
@@ -45,8 +44,8 @@ SIZES = {
 
 
 def whisper(size: Size, decoder_layers: int = 1, vocabulary: int = 32):
-    """The whole model in evaluation mode, in f32: all of the encoder, and, if nothing else is said, as
-    little of a decoder as the peers load that cannot do without."""
+    """The whole model in evaluation mode, in f32: all of the encoder, and, if nothing else is
+    said, as little of a decoder as the peers load that cannot do without."""
     import torch
     from transformers import WhisperConfig, WhisperForConditionalGeneration
 

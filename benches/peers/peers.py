@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-
-import models
 from process import PeerError, Process, Tilewright
 from workshop import HERE, ROOT, Workshop
+
+import models
 
 # Between two peers: OpenMP's threads spin for 0.2 s after their work before they sleep.
 PAUSE = 0.5

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from models import Size
 from process import PeerError
+
+from models import Size
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent

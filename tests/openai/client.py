@@ -31,7 +31,7 @@ def server(binary: str, *arguments: str):
 
 def checks(client: openai.OpenAI, base_url: str):
     """Yields the name of each thing that is as it should be."""
-    sample = lambda: SAMPLE.open("rb")  # noqa: E731
+    sample = lambda: SAMPLE.open("rb")
     transcribe = client.audio.transcriptions.create
 
     models = client.models.list()
@@ -52,14 +52,20 @@ def checks(client: openai.OpenAI, base_url: str):
     assert transcribe(file=sample(), model=model, response_format="vtt").startswith("WEBVTT\n")
     yield "vtt"
     verbose = transcribe(
-        file=sample(), model=model, response_format="verbose_json", language="de", prompt="names",
+        file=sample(),
+        model=model,
+        response_format="verbose_json",
+        language="de",
+        prompt="names",
         temperature=0.0,
     )
     assert isinstance(verbose, openai.types.audio.TranscriptionVerbose)
     assert verbose.language == "german" and verbose.segments and verbose.words is None
     yield "verbose_json"
     words = transcribe(
-        file=("talk.mp3", SAMPLE.read_bytes()), model=model, response_format="verbose_json",
+        file=("talk.mp3", SAMPLE.read_bytes()),
+        model=model,
+        response_format="verbose_json",
         timestamp_granularities=["word", "segment"],
     )
     assert words.segments is not None
@@ -135,9 +141,7 @@ def crowd(client: openai.OpenAI):
     threads = [
         threading.Thread(
             target=lambda: outcomes.append(
-                patient.audio.transcriptions.create(
-                    file=SAMPLE.open("rb"), model="whisper-1"
-                ).text
+                patient.audio.transcriptions.create(file=SAMPLE.open("rb"), model="whisper-1").text
             )
         )
         for _ in range(6)

@@ -1,4 +1,4 @@
-"""Holds the tokens of `tilewright transcribe` against those of transformers' generate: see README.md."""
+"""Holds `tilewright transcribe` against transformers' generate, token by token: see README.md."""
 
 import argparse
 import json
@@ -30,8 +30,37 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 VOCABULARY, END, START, FIRST_TIMESTAMP = 51865, 50257, 50258, 50364
 PROMPT = [START, 50259, 50359]
 # Annotations, and the special tokens that only prompts have.
-SUPPRESS = [1, 2, 7, 8, 9, 10, 14, 25, 26, 27, 28, 29, 31, 58, 59, 60, 61, 62, 63, 90, 91, 92, 93,
-            50258, 50358, 50359, 50360, 50361, 50362]
+SUPPRESS = [
+    1,
+    2,
+    7,
+    8,
+    9,
+    10,
+    14,
+    25,
+    26,
+    27,
+    28,
+    29,
+    31,
+    58,
+    59,
+    60,
+    61,
+    62,
+    63,
+    90,
+    91,
+    92,
+    93,
+    50258,
+    50358,
+    50359,
+    50360,
+    50361,
+    50362,
+]
 
 
 def fnv1a64(text):
@@ -68,7 +97,7 @@ def seeded(name, shape):
 
 def spelling():
     """The characters that stand for bytes in a vocabulary that is text."""
-    prints = lambda b: 33 <= b <= 126 or 161 <= b <= 172 or 174 <= b
+    prints = lambda b: 33 <= b <= 126 or 161 <= b <= 172 or b >= 174
     rest = [b for b in range(256) if not prints(b)]
     return [chr(b) if prints(b) else chr(256 + rest.index(b)) for b in range(256)]
 
@@ -96,13 +125,23 @@ def tokenizer():
 
 
 def checkpoint(folder, layers, end, timestamps, seed):
-    """Of seeded weights, with the embeddings of the end and of timestamps made longer: then they are
-    likely at some places."""
+    """Of seeded weights, with the embeddings of the end and of timestamps made longer: then they
+    are likely at some places."""
     config = WhisperConfig(
-        vocab_size=VOCABULARY, num_mel_bins=80, d_model=512, encoder_layers=6,
-        encoder_attention_heads=8, encoder_ffn_dim=2048, decoder_layers=layers,
-        decoder_attention_heads=8, decoder_ffn_dim=2048, max_source_positions=1500,
-        max_target_positions=448, pad_token_id=END, bos_token_id=END, eos_token_id=END,
+        vocab_size=VOCABULARY,
+        num_mel_bins=80,
+        d_model=512,
+        encoder_layers=6,
+        encoder_attention_heads=8,
+        encoder_ffn_dim=2048,
+        decoder_layers=layers,
+        decoder_attention_heads=8,
+        decoder_ffn_dim=2048,
+        max_source_positions=1500,
+        max_target_positions=448,
+        pad_token_id=END,
+        bos_token_id=END,
+        eos_token_id=END,
         decoder_start_token_id=START,
     )
     model = WhisperForConditionalGeneration(config).eval()
@@ -116,11 +155,19 @@ def checkpoint(folder, layers, end, timestamps, seed):
         tokens[END] *= end
         tokens[FIRST_TIMESTAMP:] *= timestamps
     model.generation_config = GenerationConfig(
-        bos_token_id=END, eos_token_id=END, pad_token_id=END, decoder_start_token_id=START,
-        suppress_tokens=SUPPRESS, begin_suppress_tokens=[220, END], is_multilingual=True,
+        bos_token_id=END,
+        eos_token_id=END,
+        pad_token_id=END,
+        decoder_start_token_id=START,
+        suppress_tokens=SUPPRESS,
+        begin_suppress_tokens=[220, END],
+        is_multilingual=True,
         lang_to_id={f"<|{code}|>": START + 1 + i for i, code in enumerate(list(LANGUAGES)[:99])},
-        task_to_id={"translate": 50358, "transcribe": 50359}, no_timestamps_token_id=50363,
-        max_initial_timestamp_index=50, alignment_heads=[[layers - 1, 0]], max_length=448,
+        task_to_id={"translate": 50358, "transcribe": 50359},
+        no_timestamps_token_id=50363,
+        max_initial_timestamp_index=50,
+        alignment_heads=[[layers - 1, 0]],
+        max_length=448,
         prev_sot_token_id=50361,
     )
     model.save_pretrained(folder)
@@ -135,32 +182,64 @@ def expected(model, features, beams, timestamps, count):
         SuppressTokensLogitsProcessor(SUPPRESS),
     ]
     if timestamps:
-        rules.append(WhisperTimeStampLogitsProcessor(model.generation_config, begin_index=len(prompt)))
+        rules.append(
+            WhisperTimeStampLogitsProcessor(model.generation_config, begin_index=len(prompt))
+        )
     config = GenerationConfig(
-        eos_token_id=END, pad_token_id=END, decoder_start_token_id=START, num_beams=beams,
-        do_sample=False, max_new_tokens=count, use_cache=True,
+        eos_token_id=END,
+        pad_token_id=END,
+        decoder_start_token_id=START,
+        num_beams=beams,
+        do_sample=False,
+        max_new_tokens=count,
+        use_cache=True,
     )
     # Whisper's own `generate` cuts and pastes segments around this.
     tokens = GenerationMixin.generate(
-        model, features, generation_config=config, logits_processor=LogitsProcessorList(rules),
+        model,
+        features,
+        generation_config=config,
+        logits_processor=LogitsProcessorList(rules),
         decoder_input_ids=torch.tensor([prompt]),
     )[0].tolist()
     if not timestamps:
         own = model.generate(
-            features, num_beams=beams, max_new_tokens=count, language="en", task="transcribe",
+            features,
+            num_beams=beams,
+            max_new_tokens=count,
+            language="en",
+            task="transcribe",
             return_timestamps=False,
         )[0].tolist()
         strip = lambda ids: [i for i in ids if i < END]
         assert strip(own) == strip(tokens), (own, tokens)
-    tokens = tokens[len(prompt):]
-    return tokens[:tokens.index(END)] if END in tokens else tokens
+    tokens = tokens[len(prompt) :]
+    return tokens[: tokens.index(END)] if END in tokens else tokens
 
 
 def found(program, folder, sound, beams, timestamps, count):
     command = [
-        program, "transcribe", str(sound), "--weights", str(folder), "--precision", "f32",
-        "--backend", "cpu", "--language", "en", "--beam-size", str(beams), "--max-tokens", str(count),
-        "--temperature-increment", "0", "--no-speech-threshold", "2", "--format", "json",
+        program,
+        "transcribe",
+        str(sound),
+        "--weights",
+        str(folder),
+        "--precision",
+        "f32",
+        "--backend",
+        "cpu",
+        "--language",
+        "en",
+        "--beam-size",
+        str(beams),
+        "--max-tokens",
+        str(count),
+        "--temperature-increment",
+        "0",
+        "--no-speech-threshold",
+        "2",
+        "--format",
+        "json",
     ]
     command += [] if timestamps else ["--no-timestamps"]
     result = subprocess.run(command, capture_output=True, text=True)
@@ -189,22 +268,27 @@ def main():
                 model = checkpoint(folder, layers, end, likelier, seed)
                 for beams in (1, 5):
                     # Where timestamps are likely, text without them has none.
-                    for timestamps in ((True,) if likelier > 1 else (False, True)):
+                    for timestamps in (True,) if likelier > 1 else (False, True):
                         count = 40
                         with torch.no_grad():
                             theirs = expected(model, features, beams, timestamps, count)
                         ours = found(arguments.program, folder, sound, beams, timestamps, count)
                         # With timestamps what is behind the last pair belongs to the next window.
-                        same = ours == (theirs[:len(ours)] if timestamps else theirs)
+                        same = ours == (theirs[: len(ours)] if timestamps else theirs)
                         # What has no text is not written.
                         silent = all(token >= END for token in theirs)
                         same = same and (len(ours) > 0) != silent
                         total += 1
                         different += not same
                         ended += len(theirs) < count
-                        what = f"{layers} layers, seed {seed}, beams {beams}, timestamps {timestamps}"
-                        print(f"{'same' if same else 'DIFFERENT'}: {what}, "
-                              f"{len(ours)} of {len(theirs)} tokens", flush=True)
+                        what = (
+                            f"{layers} layers, seed {seed}, beams {beams}, timestamps {timestamps}"
+                        )
+                        print(
+                            f"{'same' if same else 'DIFFERENT'}: {what}, "
+                            f"{len(ours)} of {len(theirs)} tokens",
+                            flush=True,
+                        )
                         if not same:
                             print(f"  theirs {theirs}\n  ours   {ours}")
     print(f"{total - different} of {total} alike, {ended} of them ended before {count} tokens")

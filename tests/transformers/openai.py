@@ -3,6 +3,7 @@
 import argparse
 import base64
 import importlib
+import itertools
 import json
 import pathlib
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import tempfile
 import wave
 
+import compare
 import numpy as np
 import torch
 import whisper
@@ -18,23 +20,26 @@ from transformers import WhisperFeatureExtractor
 from whisper.model import ModelDimensions, Whisper
 from whisper.tokenizer import get_tokenizer
 
-import compare
-
 FRAME = 160
 # Of the alignment: some of each layer.
 HEADS = [(0, 1), (1, 0), (1, 3), (1, 6)]
 # Every so many numbers are held against each other: quality, times.
-TOLERANCE = {"avg_logprob": 2e-3, "compression_ratio": 1e-6, "no_speech_prob": 1e-4, "start": 0.006,
-             "end": 0.006}
+TOLERANCE = {
+    "avg_logprob": 2e-3,
+    "compression_ratio": 1e-6,
+    "no_speech_prob": 1e-4,
+    "start": 0.006,
+    "end": 0.006,
+}
 
 
 def parts(ranks, token, rank):
     """The two tokens that a token is merged of: the merges of lower ranks, done in their order."""
     pieces = [bytes([byte]) for byte in token]
     while len(pieces) > 2:
-        pairs = [(ranks.get(a + b, rank), i) for i, (a, b) in enumerate(zip(pieces, pieces[1:]))]
+        pairs = [(ranks.get(a + b, rank), i) for i, (a, b) in enumerate(itertools.pairwise(pieces))]
         _, at = min(pairs)
-        pieces[at:at + 2] = [pieces[at] + pieces[at + 1]]
+        pieces[at : at + 2] = [pieces[at] + pieces[at + 1]]
     return pieces
 
 
@@ -46,10 +51,12 @@ def vocabulary():
     spelled = {byte: letter for byte, letter in enumerate(compare.spelling())}
     spell = lambda token: "".join(spelled[byte] for byte in token)
     merges = [parts(ranks, token, rank) for token, rank in ranks.items() if len(token) > 1]
-    made = Tokenizer(models.BPE(
-        vocab={spell(token): rank for token, rank in ranks.items()},
-        merges=[(spell(a), spell(b)) for a, b in merges],
-    ))
+    made = Tokenizer(
+        models.BPE(
+            vocab={spell(token): rank for token, rank in ranks.items()},
+            merges=[(spell(a), spell(b)) for a, b in merges],
+        )
+    )
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
     made.add_special_tokens([AddedToken(token, special=True) for token in compare.special_tokens()])
@@ -61,12 +68,22 @@ def openai_name(name):
     """OpenAI's name of a tensor of Hugging Face's."""
     name = name.removeprefix("model.")
     for theirs, ours in [
-        ("layers.", "blocks."), ("encoder_attn_layer_norm", "cross_attn_ln"),
-        ("encoder_attn", "cross_attn"), ("self_attn_layer_norm", "attn_ln"), ("self_attn", "attn"),
-        ("final_layer_norm", "mlp_ln"), ("fc1", "mlp.0"), ("fc2", "mlp.2"), ("q_proj", "query"),
-        ("k_proj", "key"), ("v_proj", "value"), ("out_proj", "out"),
-        ("embed_positions.weight", "positional_embedding"), ("embed_tokens", "token_embedding"),
-        ("encoder.layer_norm", "encoder.ln_post"), ("decoder.layer_norm", "decoder.ln"),
+        ("layers.", "blocks."),
+        ("encoder_attn_layer_norm", "cross_attn_ln"),
+        ("encoder_attn", "cross_attn"),
+        ("self_attn_layer_norm", "attn_ln"),
+        ("self_attn", "attn"),
+        ("final_layer_norm", "mlp_ln"),
+        ("fc1", "mlp.0"),
+        ("fc2", "mlp.2"),
+        ("q_proj", "query"),
+        ("k_proj", "key"),
+        ("v_proj", "value"),
+        ("out_proj", "out"),
+        ("embed_positions.weight", "positional_embedding"),
+        ("embed_tokens", "token_embedding"),
+        ("encoder.layer_norm", "encoder.ln_post"),
+        ("decoder.layer_norm", "decoder.ln"),
     ]:
         name = name.replace(theirs, ours)
     return name
@@ -98,8 +115,8 @@ def reference(model, layers, heads):
 
 
 def listen_window_by_window(samples):
-    """Replaces the spectrogram of OpenAI's `transcribe`, which is of the whole recording, by those of
-    its windows, as Hugging Face's and ours are: what is passed on is where a window begins."""
+    """Replaces the spectrogram of OpenAI's `transcribe`, which is of the whole recording, by those
+    of its windows, as Hugging Face's and ours are: what is passed on is where a window begins."""
     module = importlib.import_module("whisper.transcribe")
     extractor = WhisperFeatureExtractor()
 
@@ -108,7 +125,7 @@ def listen_window_by_window(samples):
 
     def window(frames, length):
         first, count = int(frames[0, 0]) * FRAME, min(frames.shape[-1], length) * FRAME
-        part = samples[first:first + count]
+        part = samples[first : first + count]
         mel = extractor(part, sampling_rate=16000, return_tensors="pt").input_features[0]
         return mel
 
@@ -121,17 +138,33 @@ def recording(seconds):
         speech = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2").astype(np.float64)
     random = np.random.default_rng(1)
     noise = lambda n: random.normal(0, 300, n)
-    pieces = [speech, noise(48000) / 10, speech[::-1], speech[::2], speech * 0.3 + noise(len(speech)),
-              noise(80000), speech[::-2], speech[20000:90000] * 0.7, speech[::3], noise(200000) / 3]
-    sound = np.concatenate(pieces + pieces[::-1])[:int(seconds * 16000)]
+    pieces = [
+        speech,
+        noise(48000) / 10,
+        speech[::-1],
+        speech[::2],
+        speech * 0.3 + noise(len(speech)),
+        noise(80000),
+        speech[::-2],
+        speech[20000:90000] * 0.7,
+        speech[::3],
+        noise(200000) / 3,
+    ]
+    sound = np.concatenate(pieces + pieces[::-1])[: int(seconds * 16000)]
     return np.clip(np.round(sound), -32768, 32767).astype("<i2")
 
 
 def flags(options):
     """The options of OpenAI's `transcribe` as ours."""
-    words = {"logprob_threshold": "--logprob-threshold", "no_speech_threshold": "--no-speech-threshold",
-             "compression_ratio_threshold": "--compression-ratio-threshold", "language": "--language",
-             "sample_len": "--max-tokens", "initial_prompt": "--prompt", "task": "--task"}
+    words = {
+        "logprob_threshold": "--logprob-threshold",
+        "no_speech_threshold": "--no-speech-threshold",
+        "compression_ratio_threshold": "--compression-ratio-threshold",
+        "language": "--language",
+        "sample_len": "--max-tokens",
+        "initial_prompt": "--prompt",
+        "task": "--task",
+    }
     switches = {"word_timestamps": "--word-timestamps", "without_timestamps": "--no-timestamps"}
     found = []
     for name, value in options.items():
@@ -147,8 +180,20 @@ def flags(options):
 
 
 def ours(program, folder, sound, options):
-    command = [program, "transcribe", str(sound), "--weights", str(folder), "--precision", "f32",
-               "--backend", "cpu", "--format", "json", *flags(options)]
+    command = [
+        program,
+        "transcribe",
+        str(sound),
+        "--weights",
+        str(folder),
+        "--precision",
+        "f32",
+        "--backend",
+        "cpu",
+        "--format",
+        "json",
+        *flags(options),
+    ]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode != 0:
         sys.exit(result.stderr)
@@ -186,7 +231,7 @@ def hold_segments(counts, mine, other, decisions_only):
     if len(mine["segments"]) != len(other_segments):
         counts.differ(f"{len(mine['segments'])} segments, not {len(other_segments)}")
     counts.windows += len({s["seek"] for s in other_segments})
-    for m, o in zip(mine["segments"], other_segments):
+    for m, o in zip(mine["segments"], other_segments, strict=False):
         counts.segments += 1
         for key in ("seek", "tokens", "text"):
             if m[key] != o[key]:
@@ -200,28 +245,36 @@ def hold_segments(counts, mine, other, decisions_only):
     if [w["word"] for w in words] != [w["word"] for w in found]:
         counts.differ(f"words {[w['word'] for w in found]}, not {[w['word'] for w in words]}")
         return
-    for m, o in zip(found, words):
+    for m, o in zip(found, words, strict=True):
         counts.words += 1
         moved = max(abs(m["start"] - o["start"]), abs(m["end"] - o["end"]))
         counts.moved.append(moved)
         if moved > 0.006:
-            counts.differ(f"{o['word']!r} from {m['start']} to {m['end']}, not {o['start']} to {o['end']}")
+            counts.differ(
+                f"{o['word']!r} from {m['start']} to {m['end']}, not {o['start']} to {o['end']}"
+            )
 
 
 def between(values):
-    """A limit that is none of the values: in their midst if there are several, or above the only one."""
+    """A limit that is none of the values: in the midst of several, or above the only one."""
     values = sorted(set(values))
     at = len(values) // 2
     return (values[at - 1] + values[at]) / 2 if at else values[0] + abs(values[0]) / 2
 
 
-def scenarios(first):
-    """Options of `transcribe`, and whether only decisions are compared; `first` is what came of the
-    first of them, to choose limits in the midst of what there is."""
-    plain = {"temperature": (0.0,), "language": "en", "sample_len": 60, "no_speech_threshold": 2.0,
-             "logprob_threshold": -1000.0, "compression_ratio_threshold": 1000.0}
+def scenarios(done):
+    """Options of `transcribe`, and whether only decisions are compared; `done` is what came of
+    those before by then, to choose limits in the midst of what there is."""
+    plain = {
+        "temperature": (0.0,),
+        "language": "en",
+        "sample_len": 60,
+        "no_speech_threshold": 2.0,
+        "logprob_threshold": -1000.0,
+        "compression_ratio_threshold": 1000.0,
+    }
     yield "plain", plain, False
-    quality = lambda key: [segment[key] for segment in first()["segments"] if segment["text"]]
+    quality = lambda key: [segment[key] for segment in done["plain"]["segments"] if segment["text"]]
     middle = lambda key: between(quality(key))
     yield "any language", {k: v for k, v in plain.items() if k != "language"}, False
     yield "words", {**plain, "word_timestamps": True}, False
@@ -231,12 +284,27 @@ def scenarios(first):
     yield "prompt", {**plain, "initial_prompt": "Grüße, 世界, and others' <names>"}, False
     yield "translate", {**plain, "task": "translate", "language": "de"}, False
     yield "longest", {**{k: v for k, v in plain.items() if k != "sample_len"}}, False
-    yield "silence", {**plain, "no_speech_threshold": middle("no_speech_prob"),
-                      "logprob_threshold": 0.0}, False
-    yield "likely silence", {**plain, "no_speech_threshold": min(quality("no_speech_prob")) / 2,
-                             "logprob_threshold": middle("avg_logprob")}, False
-    draws = {**plain, "temperature": (0.0, 1.0), "without_timestamps": True, "sample_len": 30,
-             "condition_on_previous_text": False}
+    yield (
+        "silence",
+        {**plain, "no_speech_threshold": middle("no_speech_prob"), "logprob_threshold": 0.0},
+        False,
+    )
+    yield (
+        "likely silence",
+        {
+            **plain,
+            "no_speech_threshold": min(quality("no_speech_prob")) / 2,
+            "logprob_threshold": middle("avg_logprob"),
+        },
+        False,
+    )
+    draws = {
+        **plain,
+        "temperature": (0.0, 1.0),
+        "without_timestamps": True,
+        "sample_len": 30,
+        "condition_on_previous_text": False,
+    }
     yield "unlikely", {**draws, "logprob_threshold": middle("avg_logprob")}, True
     yield "repetitive", {**draws, "compression_ratio_threshold": middle("compression_ratio")}, True
 
@@ -254,7 +322,7 @@ def main():
     made = vocabulary()
     check_tokenizer(made)
     counts = Counts()
-    # Decoder layers, and how much longer the embeddings of the end, of timestamps and of silence are.
+    # Decoder layers, and by what the embeddings of the end, timestamps and silence are longer.
     kinds = [(2, 2.2, 1.0, 3.0), (3, 2.6, 1.6, 2.0), (2, 1.0, 2.0, 4.0)]
     for layers, end, likelier, silence in kinds:
         for seed in range(arguments.seeds):
@@ -274,29 +342,42 @@ def main():
                 (folder / "generation_config.json").write_text(json.dumps(said))
                 other = reference(model, layers, heads)
                 done = {}
-                for name, options, decisions in scenarios(lambda: done["plain"]):
-                    wanted = not arguments.only or name.startswith(arguments.only) or name == "plain"
+                for name, options, decisions in scenarios(done):
+                    wanted = (
+                        not arguments.only or name.startswith(arguments.only) or name == "plain"
+                    )
                     if not wanted:
                         continue
                     before = counts.different
                     done[name] = theirs(other, samples, options)
                     mine = ours(arguments.program, folder, folder / "sound.wav", options)
                     segments = len(done[name]["segments"])
-                    print(f"{layers} layers, end {end}, timestamps {likelier}, seed {seed}: {name}, "
-                          f"{segments} segments", flush=True)
+                    print(
+                        f"{layers} layers, end {end}, timestamps {likelier}, seed {seed}: {name}, "
+                        f"{segments} segments",
+                        flush=True,
+                    )
                     hold_segments(counts, mine, done[name], decisions)
                     if counts.different == before:
                         print("    same", flush=True)
     moved = sum(distance > 0.001 for distance in counts.moved)
-    print(f"{counts.windows} windows, {counts.segments} segments, {counts.words} words "
-          f"({moved} of them moved by a hundredth of a second): {counts.different} differences")
+    print(
+        f"{counts.windows} windows, {counts.segments} segments, {counts.words} words "
+        f"({moved} of them moved by a hundredth of a second): {counts.different} differences"
+    )
     sys.exit(counts.different > 0)
 
 
 def check_tokenizer(made):
     """That the tokenizer.json is OpenAI's vocabulary."""
     own = get_tokenizer(True, num_languages=99)
-    for text in ["Hello, world! It's 9:30.", " Grüße aus Köln", "世界、こんにちは", "a\n\n  b\t♪♪", "ñandú 👩‍👩‍👧"]:
+    for text in [
+        "Hello, world! It's 9:30.",
+        " Grüße aus Köln",
+        "世界、こんにちは",
+        "a\n\n  b\t♪♪",
+        "ñandú 👩‍👩‍👧",
+    ]:
         assert made.encode(text).ids == own.encode(text), text
 
 
