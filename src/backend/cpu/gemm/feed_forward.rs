@@ -42,7 +42,7 @@ impl FeedForward<'_> {
                 let a = Rows { elements: &*x, stride: up.spec().k };
                 let raw = Raw { rows: a, norm: Some(norm), scaling: Scales::OfRows };
                 self.first(raw, form, bytes, row_scales, workspace);
-                self.second(form, bytes, row_scales, x, workspace);
+                self.second(bytes, row_scales, x, workspace);
                 (workspace.between, workspace.between_scales) = (between, scales);
             }
         }
@@ -57,61 +57,30 @@ impl FeedForward<'_> {
         workspace: &mut Workspace,
     ) {
         let Self { level, up: weights, rows, narrow, .. } = *self;
-        let form = Form::of(level, weights.spec());
-        let width = weights.spec().n.next_multiple_of(weights.geometry().panel);
-        let plan = Plan::new(level, weights, rows, width);
-        let (task, block) = (plan.task, plan.block);
+        let plan = Plan::new(level, weights, narrow, rows).for_operand();
+        let task = plan.task;
         bytes
             .par_chunks_mut(next.bytes(task).max(1))
             .zip(scales.par_chunks_mut(task))
-            .zip(plan.scratch(form, workspace))
+            .zip(plan.scratch(workspace))
             .enumerate()
             .for_each(|(i, ((bytes, scales), scratch))| {
-                let (first, rows) = (i * task, scales.len());
+                let rows = scales.len();
                 let sink = Sink::Operand { form: next, bytes, scales };
-                let source = Source::Raw(raw);
-                level.run(Task {
-                    form,
-                    weights,
-                    source,
-                    first,
-                    rows,
-                    block,
-                    narrow,
-                    sink,
-                    scratch,
-                });
+                plan.run(Source::Raw(raw), i * task, rows, sink, scratch);
             });
     }
 
-    fn second(
-        &self,
-        form: Form,
-        bytes: &[u8],
-        scales: &[f32],
-        x: &mut [f32],
-        workspace: &mut Workspace,
-    ) {
+    fn second(&self, bytes: &[u8], scales: &[f32], x: &mut [f32], workspace: &mut Workspace) {
         let Self { level, down: weights, rows, narrow, .. } = *self;
         let n = weights.spec().n;
-        let plan = Plan::new(level, weights, rows, 0);
-        let (task, block) = (plan.task, plan.block);
-        x.par_chunks_mut(task * n).zip(plan.scratch(form, workspace)).enumerate().for_each(
+        let plan = Plan::new(level, weights, narrow, rows);
+        let task = plan.task;
+        x.par_chunks_mut(task * n).zip(plan.scratch(workspace)).enumerate().for_each(
             |(i, (c, scratch))| {
-                let (first, rows) = (i * task, c.len() / n);
-                let sink = Sink::Rows { c, add: true };
-                let source = Source::Ready(bytes, scales);
-                level.run(Task {
-                    form,
-                    weights,
-                    source,
-                    first,
-                    rows,
-                    block,
-                    narrow,
-                    sink,
-                    scratch,
-                });
+                let rows = c.len() / n;
+                let (source, sink) = (Source::Ready(bytes, scales), Sink::Rows { c, add: true });
+                plan.run(source, i * task, rows, sink, scratch);
             },
         );
     }

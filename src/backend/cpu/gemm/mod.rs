@@ -71,28 +71,14 @@ impl Matmul<'_> {
             (None, _) => Scales::OfRows,
         };
         let Self { level, weights, a, rows, norm, narrow, .. } = *self;
-        let form = Form::of(level, spec);
-        let plan = Plan::new(level, weights, rows, 0);
+        let plan = Plan::new(level, weights, narrow, rows);
         let raw = Raw { rows: a, norm, scaling };
         let add = self.output == Output::Add;
-        let (task, scratch) = (plan.task, plan.scratch(form, workspace));
+        let (task, scratch) = (plan.task, plan.scratch(workspace));
         c[..rows * spec.n].par_chunks_mut(task * spec.n).zip(scratch).enumerate().for_each(
             |(i, (c, scratch))| {
-                let (first, rows) = (i * task, c.len() / spec.n);
-                let sink = Sink::Rows { c, add };
-                let source = Source::Raw(raw);
-                let block = plan.block;
-                level.run(Task {
-                    form,
-                    weights,
-                    source,
-                    first,
-                    rows,
-                    block,
-                    narrow,
-                    sink,
-                    scratch,
-                });
+                let rows = c.len() / spec.n;
+                plan.run(Source::Raw(raw), i * task, rows, Sink::Rows { c, add }, scratch);
             },
         );
     }
@@ -133,47 +119,70 @@ impl Matmul<'_> {
     }
 }
 
-/// How rows are divided. Results do not depend on it.
-#[derive(Debug, Clone, Copy)]
-struct Plan {
+/// A matmul, and how its rows are divided; results do not depend on it.
+#[derive(Clone, Copy)]
+struct Plan<'a> {
+    level: Level,
+    weights: &'a PackedWeights,
+    narrow: bool,
+    /// What its rows are prepared as.
+    form: Form,
     /// Rows of a task.
     task: usize,
     tasks: usize,
     /// Rows of a block.
     block: usize,
-    k: usize,
     /// Floats of a block's results, if they become an operand.
     sums: usize,
 }
 
-impl Plan {
-    /// For so many rows; `width` is that of results that become an operand, or 0.
-    fn new(level: Level, weights: &PackedWeights, rows: usize, width: usize) -> Self {
+impl<'a> Plan<'a> {
+    /// For so many rows.
+    fn new(level: Level, weights: &'a PackedWeights, narrow: bool, rows: usize) -> Self {
         let spec = weights.spec();
         let tile = level.geometry_of(spec.numeric).rows;
-        let fits = if width > 0 { (MAX_SUMS / (4 * width)).clamp(1, BLOCK) } else { BLOCK };
-        let block = (fits / tile).max(1) * tile;
         let task = rows.div_ceil(2 * rayon::current_num_threads()).next_multiple_of(tile);
-        let block = block.min(task);
-        Self { task, tasks: rows.div_ceil(task), block, k: spec.k, sums: block * width }
+        let block = ((BLOCK / tile).max(1) * tile).min(task);
+        let (form, tasks) = (Form::of(level, spec), rows.div_ceil(task));
+        Self { level, weights, narrow, form, task, tasks, block, sums: 0 }
+    }
+
+    /// Whose results become an operand.
+    fn for_operand(self) -> Self {
+        let Self { level, weights, task, .. } = self;
+        let tile = level.geometry_of(weights.spec().numeric).rows;
+        let width = weights.spec().n.next_multiple_of(weights.geometry().panel);
+        let fits = (MAX_SUMS / (4 * width)).clamp(1, BLOCK);
+        let block = ((fits / tile).max(1) * tile).min(task);
+        Self { block, sums: block * width, ..self }
     }
 
     /// With tasks of so many rows, whole tiles.
     #[cfg(target_arch = "x86_64")]
-    fn of_tasks(level: Level, weights: &PackedWeights, rows: usize, task: usize) -> Self {
-        let plan = Self::new(level, weights, rows, 0);
-        Self { task, tasks: rows.div_ceil(task), block: plan.block.min(task), ..plan }
+    fn in_tasks_of(self, task: usize, rows: usize) -> Self {
+        Self { task, tasks: rows.div_ceil(task), block: self.block.min(task), ..self }
+    }
+
+    /// Runs a task: rows of the source from the first on.
+    fn run(
+        &self,
+        source: Source<'_>,
+        first: usize,
+        rows: usize,
+        sink: Sink<'_>,
+        scratch: Scratch<'_>,
+    ) {
+        self.level.run(Task { plan: self, source, first, rows, sink, scratch });
     }
 
     /// Scratch memory for each task.
-    fn scratch<'a>(
+    fn scratch<'b>(
         &self,
-        form: Form,
-        workspace: &'a mut Workspace,
-    ) -> impl IndexedParallelIterator<Item = Scratch<'a>> {
+        workspace: &'b mut Workspace,
+    ) -> impl IndexedParallelIterator<Item = Scratch<'b>> + use<'b> {
         // Even where nothing is needed, each task has its part.
-        let bytes = form.bytes(self.block).max(64);
-        let (k, sums) = (self.k.max(1), self.sums.max(1));
+        let bytes = self.form.bytes(self.block).max(64);
+        let (k, sums) = (self.weights.spec().k.max(1), self.sums.max(1));
         let operands = workspace.activations.get::<u8>(self.tasks * bytes).par_chunks_mut(bytes);
         let scales = workspace.scales.get::<f32>(self.tasks * self.block);
         let normed = workspace.normed.get::<f32>(self.tasks * k).par_chunks_mut(k);
@@ -231,14 +240,11 @@ enum Sink<'a> {
 
 /// Some rows of a matmul.
 struct Task<'a> {
-    form: Form,
-    weights: &'a PackedWeights,
+    plan: &'a Plan<'a>,
     source: Source<'a>,
     /// Its first row of the source.
     first: usize,
     rows: usize,
-    block: usize,
-    narrow: bool,
     sink: Sink<'a>,
     scratch: Scratch<'a>,
 }
@@ -250,7 +256,7 @@ impl Work for Task<'_> {
     fn run<S: Simd>(mut self, s: S) {
         let mut row = 0;
         while row < self.rows {
-            let rows = self.block.min(self.rows - row);
+            let rows = self.plan.block.min(self.rows - row);
             self.block(s, row, rows);
             row += rows;
         }
@@ -260,8 +266,8 @@ impl Work for Task<'_> {
 impl Task<'_> {
     #[inline(always)]
     fn block<S: Simd>(&mut self, s: S, row: usize, rows: usize) {
-        let Self { form, weights, source, first, narrow, ref mut sink, ref mut scratch, .. } =
-            *self;
+        let Self { plan, source, first, ref mut sink, ref mut scratch, .. } = *self;
+        let Plan { form, weights, narrow, .. } = *plan;
         let first = first + row;
         let (operand, scales) = match source {
             Source::Ready(bytes, scales) => {

@@ -69,31 +69,17 @@ impl SelfAttention<'_> {
         let Self { level, qkv: weights, norm, narrow, .. } = *self;
         let spec = weights.spec();
         let rows = self.shape.rows;
-        let form = Form::of(level, spec);
-        let plan = Plan::new(level, weights, rows, 0);
-        let (task, block) = (plan.task, plan.block);
+        let plan = Plan::new(level, weights, narrow, rows);
+        let task = plan.task;
         let a = Rows { elements: x, stride: spec.k };
         let raw = Raw { rows: a, norm: Some(norm), scaling: Scales::OfRows };
-        packed
-            .par_chunks_mut(tiles.bytes(task))
-            .zip(plan.scratch(form, workspace))
-            .enumerate()
-            .for_each(|(i, (bytes, scratch))| {
+        packed.par_chunks_mut(tiles.bytes(task)).zip(plan.scratch(workspace)).enumerate().for_each(
+            |(i, (bytes, scratch))| {
                 let first = i * task;
                 let rows = task.min(rows - first);
-                let (source, sink) = (Source::Raw(raw), Sink::Heads { tiles, bytes });
-                level.run(Task {
-                    form,
-                    weights,
-                    source,
-                    first,
-                    rows,
-                    block,
-                    narrow,
-                    sink,
-                    scratch,
-                });
-            });
+                plan.run(Source::Raw(raw), first, rows, Sink::Heads { tiles, bytes }, scratch);
+            },
+        );
     }
 
     /// Attention, and the projection of what it gives.
@@ -102,15 +88,15 @@ impl SelfAttention<'_> {
         let Self { level, out: weights, narrow, .. } = *self;
         let spec = weights.spec();
         let (k, n) = (spec.k, spec.n);
-        let form = Form::of(level, spec);
-        let plan = Plan::of_tasks(level, weights, self.shape.rows, tiles.task_rows());
-        let (task, block) = (plan.task, plan.block);
+        let rows = self.shape.rows;
+        let plan = Plan::new(level, weights, narrow, rows).in_tasks_of(tiles.task_rows(), rows);
+        let task = plan.task;
         let mut attended = std::mem::take(&mut workspace.attended);
         attended
             .get::<f32>(plan.tasks * task * k)
             .par_chunks_mut(task * k)
             .zip(x.par_chunks_mut(task * n))
-            .zip(plan.scratch(form, workspace))
+            .zip(plan.scratch(workspace))
             .enumerate()
             .for_each(|(i, ((attended, c), scratch))| {
                 let rows = c.len() / n;
@@ -118,18 +104,7 @@ impl SelfAttention<'_> {
                 level.run(Attend { shape: tiles, packed, first: i * task, out });
                 let a = Rows { elements: &*attended, stride: k };
                 let raw = Raw { rows: a, norm: None, scaling: Scales::OfRows };
-                let (source, sink) = (Source::Raw(raw), Sink::Rows { c, add: true });
-                level.run(Task {
-                    form,
-                    weights,
-                    source,
-                    first: 0,
-                    rows,
-                    block,
-                    narrow,
-                    sink,
-                    scratch,
-                });
+                plan.run(Source::Raw(raw), 0, rows, Sink::Rows { c, add: true }, scratch);
             });
         workspace.attended = attended;
     }
