@@ -3,7 +3,7 @@
 
 use tilewright_kernel::Epilogue;
 
-use super::gemm::Matmul;
+use super::gemm::{FeedForward, Matmul, SelfAttention};
 use super::pack::{PackedWeights, Spec, scale_of};
 use super::simd::Level;
 use super::tile::Rows;
@@ -488,6 +488,77 @@ fn the_conv_stem_against_a_naive_one() {
             assert!(error < tolerance, "{numeric:?} on {}: {error:e}", level.isa());
             assert_eq!(out[..rows * d], out[rows * d..]);
         }
+    }
+}
+
+/// With so many threads.
+fn threaded<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
+}
+
+/// Few threads have tasks of several blocks, many have tasks of a block each.
+#[test]
+fn rows_can_be_divided_in_any_way() {
+    for level in levels() {
+        hold_divisions(level, 64, 96);
+        // Tiles take more rows at a time if weights are large.
+        if level.isa() == Isa::Amx {
+            hold_divisions(level, 512, 2720);
+        }
+    }
+}
+
+/// A feed-forward network and self-attention of such sizes.
+fn hold_divisions(level: Level, d: usize, ffn: usize) {
+    let rows = 500;
+    let mut noise = Noise(71);
+    let x = noise.many(rows * d);
+    let (weight, bias) = (noise.many(d), noise.many(ffn.max(3 * d)));
+    let weights: Vec<_> = noise.many(d * ffn.max(3 * d)).iter().map(|x| x * 0.1).collect();
+    for numeric in [Numeric::F32, Numeric::Bf16, I8, I8_TENSOR] {
+        let pack = |k, n, epilogue| {
+            let spec = Spec { numeric, epilogue, k, n };
+            PackedWeights::pack(level, spec, &weights[..n * k], Some(&bias[..n])).unwrap()
+        };
+        let (up, down) = (pack(d, ffn, Epilogue::BiasGelu), pack(ffn, d, Epilogue::Bias));
+        let (qkv, out) = (pack(d, 3 * d, Epilogue::Bias), pack(d, d, Epilogue::Bias));
+        let norm = || Norm { weight: &weight, bias: &bias[..d] };
+        let fed = |x: &mut [f32], workspace: &mut Workspace| {
+            let (up, down, norm) = (&up, &down, norm());
+            FeedForward { level, up, down, norm, rows, narrow: false }.run(x, workspace);
+        };
+        let attended = |x: &mut [f32], workspace: &mut Workspace| {
+            let shape = Attention { heads: d / 64, d_model: d, rows, valid: rows, numeric };
+            let (qkv, out, shape, norm) = (&qkv, &out, &shape, norm());
+            let attention = SelfAttention { level, qkv, out, norm, shape, narrow: false };
+            attention.run(x, workspace).unwrap();
+        };
+        let on = |threads: usize, work: &(dyn Fn(&mut [f32], &mut Workspace) + Sync)| {
+            let mut x = x.clone();
+            threaded(threads, || work(&mut x, &mut Workspace::new()));
+            x
+        };
+        let what = format!("{numeric:?} on {}", level.isa());
+        assert!(on(1, &fed) == on(9, &fed), "{what}");
+        assert!(on(1, &attended) == on(9, &attended), "{what}");
+        // Matmul by matmul it is the same: nothing is lost between them.
+        let apart = |x: &mut [f32], workspace: &mut Workspace| {
+            let (given, mut between) = (x.to_vec(), vec![0.0; rows * ffn]);
+            let first = Matmul {
+                level,
+                weights: &up,
+                a: Rows { elements: &given, stride: d },
+                rows,
+                norm: Some(norm()),
+                scales: None,
+                output: Output::Store,
+                narrow: false,
+            };
+            first.run(&mut between, workspace);
+            let (weights, a) = (&down, Rows { elements: &between, stride: ffn });
+            Matmul { weights, a, norm: None, output: Output::Add, ..first }.run(x, workspace);
+        };
+        assert!(on(1, &fed) == on(9, &apart), "{what}");
     }
 }
 

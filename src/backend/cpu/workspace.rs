@@ -52,6 +52,8 @@ pub struct Workspace {
     pub(super) normed: Buffer,
     /// A block of results for each task that are to become activations.
     pub(super) sums: Buffer,
+    /// The largest magnitudes of its rows.
+    pub(super) maxima: Buffer,
     /// Feed-forward network: activations of the second matmul.
     pub(super) between: Buffer,
     /// Their scales.
@@ -86,6 +88,7 @@ impl Workspace {
             scales,
             normed,
             sums,
+            maxima,
             between,
             between_scales,
             packed,
@@ -97,7 +100,7 @@ impl Workspace {
             frames,
             hidden,
         } = self;
-        let matmuls = [activations, scales, normed, sums, between, between_scales];
+        let matmuls = [activations, scales, normed, sums, maxima, between, between_scales];
         let others = [packed, qkv, attended, keys, values, scores, frames, hidden];
         matmuls.iter().chain(&others).map(|buffer| buffer.bytes()).sum()
     }

@@ -37,9 +37,24 @@ pub(super) use self_attention::SelfAttention;
 /// The most rows of a task of attention or LayerNorm: as many as leave room in the second-level cache.
 const MAX_BLOCK: usize = 96;
 /// Rows of a block, about.
-const BLOCK: usize = 64;
-/// The most bytes of a block's results that are to become an operand.
-const MAX_SUMS: usize = 256 << 10;
+const FEW: usize = 64;
+/// The most there are.
+const MANY: usize = 192;
+
+/// How many rows, about, are taken at a time, and the most bytes of their results that are to become
+/// an operand.
+///
+/// All weights pass by each block, from the third-level cache if they do not fit the second beside it.
+/// Tiles are faster than that, so they take many rows then: every processor that has them has a
+/// second-level cache of 2 MiB. Others may have 512 KiB.
+fn limits(engine: Engine, weights: &PackedWeights) -> (usize, usize) {
+    let in_tiles = match engine {
+        #[cfg(target_arch = "x86_64")]
+        Engine::ByteTiles(_) | Engine::PairTiles(_) => true,
+        _ => false,
+    };
+    if in_tiles && weights.as_bytes().len() > 5 << 18 { (MANY, 2 << 20) } else { (FEW, 256 << 10) }
+}
 
 /// A matmul whose operands have been checked.
 pub(super) struct Matmul<'a> {
@@ -132,7 +147,7 @@ struct Plan<'a> {
     tasks: usize,
     /// Rows of a block.
     block: usize,
-    /// Floats of a block's results, if they become an operand.
+    /// Floats of a block's results, if they do not go to rows.
     sums: usize,
 }
 
@@ -142,19 +157,27 @@ impl<'a> Plan<'a> {
         let spec = weights.spec();
         let tile = level.geometry_of(spec.numeric).rows;
         let task = rows.div_ceil(2 * rayon::current_num_threads()).next_multiple_of(tile);
-        let block = ((BLOCK / tile).max(1) * tile).min(task);
-        let (form, tasks) = (Form::of(level, spec), rows.div_ceil(task));
-        Self { level, weights, narrow, form, task, tasks, block, sums: 0 }
+        let form = Form::of(level, spec);
+        let (fits, _) = limits(form.engine, weights);
+        let block = ((fits / tile).max(1) * tile).min(task);
+        Self { level, weights, narrow, form, task, tasks: rows.div_ceil(task), block, sums: 0 }
     }
 
     /// Whose results become an operand.
     fn for_operand(self) -> Self {
-        let Self { level, weights, task, .. } = self;
+        let Self { level, weights, .. } = self;
         let tile = level.geometry_of(weights.spec().numeric).rows;
         let width = weights.spec().n.next_multiple_of(weights.geometry().panel);
-        let fits = (MAX_SUMS / (4 * width)).clamp(1, BLOCK);
-        let block = ((fits / tile).max(1) * tile).min(task);
+        let (_, most) = limits(self.form.engine, weights);
+        let fits = most / (4 * width.max(1));
+        let block = ((fits / tile).max(1) * tile).min(self.block);
         Self { block, sums: block * width, ..self }
+    }
+
+    /// Whose results become heads: a panel at a time, in the place of the one before.
+    #[cfg(target_arch = "x86_64")]
+    fn for_heads(self) -> Self {
+        Self { sums: self.block * TILE_COLUMNS, ..self }
     }
 
     /// With tasks of so many rows, whole tiles.
@@ -183,14 +206,17 @@ impl<'a> Plan<'a> {
         // Even where nothing is needed, each task has its part.
         let bytes = self.form.bytes(self.block).max(64);
         let (k, sums) = (self.weights.spec().k.max(1), self.sums.max(1));
+        let lanes = MAX_LANES * self.block;
         let operands = workspace.activations.get::<u8>(self.tasks * bytes).par_chunks_mut(bytes);
         let scales = workspace.scales.get::<f32>(self.tasks * self.block);
         let normed = workspace.normed.get::<f32>(self.tasks * k).par_chunks_mut(k);
         let sums = workspace.sums.get::<f32>(self.tasks * sums).par_chunks_mut(sums);
-        operands
-            .zip(scales.par_chunks_mut(self.block))
-            .zip(normed.zip(sums))
-            .map(|((operand, scales), (normed, sums))| Scratch { operand, scales, normed, sums })
+        let maxima = workspace.maxima.get::<i32>(self.tasks * lanes).par_chunks_mut(lanes);
+        let rows = operands.zip(scales.par_chunks_mut(self.block)).zip(normed);
+        rows.zip(sums.zip(maxima)).map(|(((operand, scales), normed), (sums, maxima))| {
+            let (maxima, _) = maxima.as_chunks_mut();
+            Scratch { operand, scales, normed, sums, maxima }
+        })
     }
 }
 
@@ -214,8 +240,10 @@ struct Scratch<'a> {
     scales: &'a mut [f32],
     /// A row after its norm.
     normed: &'a mut [f32],
-    /// Results of a block that become an operand.
+    /// Results of a block that become an operand; or of a panel, that become heads.
     sums: &'a mut [f32],
+    /// For each row of a block, a vector of its largest magnitudes, if it becomes an operand.
+    maxima: &'a mut [[i32; MAX_LANES]],
 }
 
 /// What is multiplied.
@@ -291,11 +319,9 @@ impl Task<'_> {
         let scales = matches!(spec.numeric, Numeric::I8 { .. }).then_some(scales);
         let (gelu, n) = (spec.epilogue == Finish::BiasGelu, spec.n);
         let weights = weights.view();
-        let mut rows_maxima = [[0; MAX_LANES]; BLOCK];
-        let maxima = matches!(sink, Sink::Operand { .. }).then_some(&mut rows_maxima[..rows]);
-        // Results of a block of heads are a panel, and each takes the place of the one before.
-        #[cfg(target_arch = "x86_64")]
-        let mut panel = [0.0; BLOCK * TILE_COLUMNS];
+        let rows_maxima = &mut scratch.maxima[..rows];
+        rows_maxima.fill([0; MAX_LANES]);
+        let maxima = matches!(sink, Sink::Operand { .. }).then_some(&mut *rows_maxima);
         #[cfg(target_arch = "x86_64")]
         let mut heads = None;
         let (c, lie, add) = match sink {
@@ -304,7 +330,7 @@ impl Task<'_> {
             #[cfg(target_arch = "x86_64")]
             Sink::Heads { tiles, bytes } => {
                 heads = Some(Heads { tiles, bytes, first: row });
-                (&mut panel[..], Lie::panel::<S>(), false)
+                (&mut *scratch.sums, Lie::panel::<S>(), false)
             }
         };
         let mut epilogue = Epilogue {
@@ -323,7 +349,7 @@ impl Task<'_> {
         multiply(s, form, operand, rows, &mut epilogue);
         if let Sink::Operand { form: next, bytes, scales } = sink {
             let (to, scales) = (&mut bytes[next.bytes(row)..], &mut scales[row..]);
-            requantise(s, *next, scratch.sums, &rows_maxima[..rows], to, scales);
+            requantise(s, *next, scratch.sums, rows_maxima, to, scales);
         }
     }
 }

@@ -13,14 +13,14 @@ use super::super::simd::tiles::{
 };
 use super::super::simd::{Engine, MAX_LANES, Simd, panel};
 use super::super::tile::{self, Element, MAX_ROWS, Rows};
-#[cfg(target_arch = "x86_64")]
-use super::BLOCK;
 #[cfg(target_arch = "aarch64")]
 use super::blocks::together;
 use super::epilogue::Epilogue;
 #[cfg(target_arch = "x86_64")]
 use super::epilogue::Sum;
 use super::operand::Form;
+#[cfg(target_arch = "x86_64")]
+use super::{FEW, MANY};
 
 /// Sums of a tile's worth of rows.
 #[repr(align(64))]
@@ -161,7 +161,15 @@ fn in_tiles<P: Product<Sum: Sum>, S: Simd>(
     /// rows pass over it.
     const STEPS: usize = 8;
     let mut session = tiles.start();
-    let mut sums = [TileSums::ZERO; BLOCK / TILE_ROWS];
+    // To clear all that the most rows need would take as long as few rows do.
+    let (mut few, mut many);
+    let sums: &mut [TileSums] = if rows <= FEW {
+        few = [TileSums::ZERO; FEW.div_ceil(TILE_ROWS)];
+        &mut few
+    } else {
+        many = [TileSums::ZERO; MANY.div_ceil(TILE_ROWS)];
+        &mut many
+    };
     let sums = &mut sums[..rows.div_ceil(TILE_ROWS)];
     let tile = form.bytes(TILE_ROWS);
     for panel in 0..epilogue.n.div_ceil(TILE_COLUMNS) {

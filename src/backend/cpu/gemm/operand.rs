@@ -9,7 +9,7 @@ use super::super::pack::{Spec, scale_of};
 use super::super::simd::blocks::{Blocks, Dot, Together};
 use super::super::simd::{Engine, Level, MAX_LANES, Simd, panel};
 use super::super::tile::Rows;
-use super::{BLOCK, row_stride};
+use super::{MANY, row_stride};
 
 /// Rows of a tile of activations.
 #[cfg(target_arch = "x86_64")]
@@ -191,7 +191,7 @@ pub(super) fn requantise<S: Simd>(
         }
         return;
     }
-    let mut inverses = [0.0; BLOCK];
+    let mut inverses = [0.0; MANY];
     for ((scale, inverse), maxima) in scales.iter_mut().zip(&mut inverses).zip(maxima) {
         let mut largest = 0;
         for lane in &maxima[..S::LANES] {

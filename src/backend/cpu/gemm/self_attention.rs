@@ -4,6 +4,7 @@
 //! matmul takes its rows while they are in the second-level cache: none of them goes through memory as
 //! floats, which takes longer than to compute them.
 
+#[cfg(target_arch = "x86_64")]
 use rayon::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
@@ -69,7 +70,7 @@ impl SelfAttention<'_> {
         let Self { level, qkv: weights, norm, narrow, .. } = *self;
         let spec = weights.spec();
         let rows = self.shape.rows;
-        let plan = Plan::new(level, weights, narrow, rows);
+        let plan = Plan::new(level, weights, narrow, rows).for_heads();
         let task = plan.task;
         let a = Rows { elements: x, stride: spec.k };
         let raw = Raw { rows: a, norm: Some(norm), scaling: Scales::OfRows };
