@@ -24,7 +24,7 @@ use super::error::CliError;
 use super::place::{PlaceArgs, Placed};
 use super::status::Status;
 use super::{complain, output, weights};
-use inputs::{Input, Shard};
+use inputs::{Found, Input, Shard};
 use progress::Progress;
 use record::Record;
 
@@ -171,7 +171,14 @@ pub(crate) fn run(args: &TranscribeArgs) -> Result<Status, CliError> {
     if args.is_stdin() && args.audio.len() > 1 {
         return Err(CliError::StdinAmongOthers);
     }
-    let inputs = inputs::find(args)?;
+    let Found { inputs, unread } = inputs::find(args)?;
+    let missed = unread.len();
+    for (path, source) in unread {
+        complain(&CliError::Read { path, source }.to_string());
+    }
+    if inputs.is_empty() && missed > 0 {
+        return Ok(Status::Failed);
+    }
     if args.out.is_none() && inputs.len() > 1 {
         return Err(CliError::SeveralToStdout { count: inputs.len() });
     }
@@ -189,10 +196,10 @@ pub(crate) fn run(args: &TranscribeArgs) -> Result<Status, CliError> {
         if let Some(input) = inputs.first() {
             work.one(input, only)?;
         }
-        return Ok(Status::Done);
+        return Ok(if missed == 0 { Status::Done } else { Status::Failed });
     }
-    let failed = work.all();
-    Ok(if failed? == 0 { Status::Done } else { Status::Failed })
+    let failed = work.all()? + missed;
+    Ok(if failed == 0 { Status::Done } else { Status::Failed })
 }
 
 /// What all jobs share.

@@ -157,6 +157,27 @@ fn patterns_are_expanded_where_the_shell_does_not() {
     assert_eq!(transcribe("talks/sub/[c].wav", "q"), ["[c].txt"]);
 }
 
+/// Names that are no UTF-8, and a link that leads back to where it is.
+#[test]
+#[cfg(target_os = "linux")]
+fn patterns_find_every_recording_once_whatever_it_is_called() {
+    use std::os::unix::ffi::OsStrExt;
+    let sandbox = Sandbox::new();
+    std::fs::create_dir_all(sandbox.path("in/sub")).expect("the sandbox is writable");
+    for name in [&b"in/a\xFF.wav"[..], b"in/sub/b.wav"] {
+        let path = sandbox.folder.path().join(std::ffi::OsStr::from_bytes(name));
+        std::fs::copy(sample(), path).expect("the sandbox is writable");
+    }
+    std::os::unix::fs::symlink("../in", sandbox.path("in/loop")).expect("the sandbox is writable");
+    for pattern in ["in/**/*.wav", "in/**/**/?*"] {
+        let outcome = run(&sandbox, &[pattern, "--out", "o", "--no-timestamps"]);
+        assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+        let mut texts = sandbox.files();
+        texts.retain(|name| name.ends_with(".txt"));
+        assert_eq!(texts, ["o/a\u{FFFD}.txt", "o/sub/b.txt"]);
+    }
+}
+
 #[test]
 fn what_makes_no_sense_is_said() {
     let sandbox = Sandbox::new();
@@ -169,7 +190,9 @@ fn what_makes_no_sense_is_said() {
         (&["a.wav"], "a.wav"),
         (&["missing.wav"], "missing.wav"),
         (&["*.mp3"], "no file matches `*.mp3`"),
+        (&["missing/*.mp3"], "no file matches `missing/*.mp3`"),
         (&["[.mp3"], "`[.mp3` is no pattern"),
+        (&["a/**b"], "`a/**b` is no pattern"),
     ] {
         let outcome = run(&sandbox, arguments);
         assert_eq!(outcome.status, Some(1), "{arguments:?}: {}", outcome.stderr);

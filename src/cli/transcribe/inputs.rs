@@ -1,6 +1,9 @@
 //! Which recordings are transcribed, and where their transcripts go.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::DirEntry;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{TranscribeArgs, pattern};
@@ -38,24 +41,32 @@ impl std::str::FromStr for Shard {
     }
 }
 
+/// What was found in the places that are named.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The recordings.
+    pub(super) inputs: Vec<Input>,
+    /// The folders that could not be looked into, and why.
+    pub(super) unread: Vec<(PathBuf, io::Error)>,
+}
+
 /// The recordings of this shard, in an order that only their names decide.
-pub(super) fn find(args: &TranscribeArgs) -> Result<Vec<Input>, CliError> {
-    let mut inputs = Vec::new();
+pub(super) fn find(args: &TranscribeArgs) -> Result<Found, CliError> {
+    let mut found = Found::default();
     for path in &args.audio {
         if path.is_dir() {
-            walk(path, path, &mut inputs)?;
-        } else if let Some(matches) = pattern::expand(path)? {
-            inputs.extend(matches);
-        } else {
+            found.walk(path, path);
+        } else if !pattern::expand(path, &mut found)? {
             let name = PathBuf::from(path.file_stem().unwrap_or(path.as_os_str()));
-            inputs.push(Input { path: path.clone(), name });
+            found.inputs.push(Input { path: path.clone(), name });
         }
     }
-    if inputs.is_empty() {
+    let Found { inputs, unread } = &mut found;
+    if inputs.is_empty() && unread.is_empty() {
         return Err(CliError::NoRecordings { places: args.audio.clone() });
     }
     let mut names = BTreeMap::new();
-    for Input { path, name } in &inputs {
+    for Input { path, name } in &*inputs {
         if let Some(first) = names.insert(name.clone(), path.clone())
             && args.out.is_some()
             && first != *path
@@ -66,31 +77,45 @@ pub(super) fn find(args: &TranscribeArgs) -> Result<Vec<Input>, CliError> {
     inputs.sort_by(|a, b| a.path.cmp(&b.path));
     inputs.dedup();
     if let Some(Shard { index, count }) = args.shard {
-        inputs = inputs.into_iter().skip(index - 1).step_by(count).collect();
+        *inputs = inputs.drain(..).skip(index - 1).step_by(count).collect();
     }
-    Ok(inputs)
+    Ok(found)
 }
 
-/// All recordings below a folder.
-fn walk(root: &Path, folder: &Path, inputs: &mut Vec<Input>) -> Result<(), CliError> {
-    let failed = |source| CliError::Read { path: folder.to_owned(), source };
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        let hidden = path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
-        if path.is_dir() {
-            // A link may lead back to where it is.
-            if !path.is_symlink() && !hidden {
-                walk(root, &path, inputs)?;
+impl Found {
+    /// Adds all recordings below a folder.
+    fn walk(&mut self, root: &Path, folder: &Path) {
+        for (path, name) in self.entries(folder) {
+            let extension = path.extension().and_then(|extension| extension.to_str());
+            let hidden = name.as_encoded_bytes().starts_with(b".");
+            if path.is_dir() {
+                // A link may lead back to where it is.
+                if !path.is_symlink() && !hidden {
+                    self.walk(root, &path);
+                }
+            } else if extension.is_some_and(|e| EXTENSIONS.contains(&&*e.to_ascii_lowercase()))
+                && !hidden
+            {
+                let name = path.strip_prefix(root).unwrap_or(&path).with_extension("");
+                self.inputs.push(Input { path, name });
             }
-        } else if extension.is_some_and(|e| EXTENSIONS.contains(&&*e.to_ascii_lowercase()))
-            && !hidden
-        {
-            let name = path.strip_prefix(root).unwrap_or(&path).with_extension("");
-            inputs.push(Input { path, name });
         }
     }
-    Ok(())
+
+    /// What is in a folder: paths and names. That it cannot be looked into is remembered, once.
+    pub(super) fn entries(&mut self, folder: &Path) -> Vec<(PathBuf, OsString)> {
+        let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let entry = |entry: io::Result<DirEntry>| {
+            entry.map(|entry| (folder.join(entry.file_name()), entry.file_name()))
+        };
+        let all = std::fs::read_dir(here).and_then(|all| all.map(entry).collect());
+        all.unwrap_or_else(|error| {
+            if self.unread.iter().all(|(known, _)| known != here) {
+                self.unread.push((here.to_owned(), error));
+            }
+            Vec::new()
+        })
+    }
 }
 
 #[cfg(test)]
@@ -103,5 +128,19 @@ mod tests {
         for wrong in ["0/4", "5/4", "1", "a/b", "1/0", ""] {
             assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_looked_into_does_not_hide_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.WAV"), "").unwrap();
+        let (mut found, missing) = (Found::default(), folder.path().join("missing"));
+        found.walk(folder.path(), &missing);
+        found.walk(folder.path(), &missing);
+        found.walk(folder.path(), folder.path());
+        let name = PathBuf::from("a");
+        assert_eq!(found.inputs, [Input { path: folder.path().join("a.WAV"), name }]);
+        let unread: Vec<_> = found.unread.iter().map(|(path, _)| path).collect();
+        assert_eq!(unread, [&missing]);
     }
 }
