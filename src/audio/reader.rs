@@ -17,14 +17,15 @@ pub fn open(path: impl AsRef<Path>) -> Result<AudioReader, AudioError> {
     let path = path.as_ref();
     let name = path.display().to_string();
     let fail = |problem| AudioError::new(&name, problem);
-    let file = fs::File::open(path).map_err(|error| fail(Problem::Open(error)))?;
-    let kind = file.metadata().map_err(|error| fail(Problem::Open(error)))?.file_type();
+    // Before it is opened: a pipe that nobody writes to would be waited for.
+    let kind = fs::metadata(path).map_err(|error| fail(Problem::Open(error)))?.file_type();
     if kind.is_dir() {
         return Err(fail(Problem::Directory));
     }
     if !kind.is_file() {
         return Err(fail(Problem::NotAFile));
     }
+    let file = fs::File::open(path).map_err(|error| fail(Problem::Open(error)))?;
     AudioReader::new(name, file)
 }
 

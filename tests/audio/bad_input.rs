@@ -42,6 +42,17 @@ fn a_device() {
     assert!(message.starts_with("`/dev/null` is not a regular file"), "{message}");
 }
 
+/// Of all that is no file, one that cannot be opened at all, where opening a pipe would wait for a writer.
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_not_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket.wav");
+    let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let message = audio::open(&path).unwrap_err().to_string();
+    assert!(message.contains("socket.wav` is not a regular file"), "{message}");
+}
+
 #[test]
 fn what_is_not_audio() {
     let expected = "`it` is not a sound file that can be read here (";
