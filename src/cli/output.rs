@@ -1,9 +1,9 @@
 //! Results: on standard output, and in files that are never half-written.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::error::CliError;
 
@@ -47,11 +47,11 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
-/// A name in the same folder, from where a rename is atomic.
+/// A name in the same folder, from where a rename is atomic. It has nothing of the file's, which may be
+/// as long as names can be.
 fn beside(path: &Path) -> io::Result<PathBuf> {
-    let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
-    let mut temporary = OsString::from(".");
-    temporary.push(name);
-    temporary.push(format!(".{}.tmp", std::process::id()));
-    Ok(path.with_file_name(temporary))
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    Ok(path.with_file_name(format!(".tilewright-{}-{count}.tmp", std::process::id())))
 }

@@ -133,6 +133,18 @@ fn a_recording_is_transcribed_while_it_comes_through_a_pipe() {
     assert!(child.wait().expect("the program ends").success());
 }
 
+/// A name of 255 bytes is as long as names can be.
+#[test]
+#[cfg(target_os = "linux")]
+fn names_may_be_as_long_as_the_system_allows() {
+    let sandbox = Sandbox::new();
+    let name = "x".repeat(251);
+    std::fs::copy(sample(), sandbox.path(&format!("{name}.wav"))).expect("names may be so long");
+    let outcome = run(&sandbox, &[&format!("{name}.wav"), "--out", "o", "--no-timestamps"]);
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    assert!(!sandbox.read(&format!("o/{name}.txt")).is_empty());
+}
+
 #[test]
 fn patterns_are_expanded_where_the_shell_does_not() {
     let sandbox = Sandbox::new();
