@@ -338,8 +338,11 @@ impl<'a> Work<'a> {
             })?;
         printed?;
         let took = progress.finish();
+        if let Some(record) = &record {
+            record.forget();
+        }
         self.write(input, &transcript, live)?;
-        if let Some(record) = record {
+        if let Some(record) = &record {
             record.done();
         }
         if self.args.out.is_some() {

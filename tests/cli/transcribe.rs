@@ -66,6 +66,25 @@ fn the_sample_becomes_text_in_every_format() {
 }
 
 #[test]
+fn what_was_written_in_part_is_not_taken_for_what_was_done_before() {
+    let sandbox = Sandbox::new();
+    let transcribe = |language: &str| {
+        let arguments = ["--no-timestamps", "--format", "txt,json", "--out", "o", "--language"];
+        run(&sandbox, &[&[&sample()[..]], &arguments[..], &[language]].concat())
+    };
+    assert_eq!(transcribe("en").status, Some(0));
+    let text = sandbox.read("o/speech.txt");
+    // The text is written, and then something stands where the JSON should be.
+    std::fs::remove_file(sandbox.path("o/speech.json")).expect("just written");
+    std::fs::create_dir(sandbox.path("o/speech.json")).expect("the sandbox is writable");
+    assert_eq!(transcribe("de").status, Some(1));
+    assert_ne!(sandbox.read("o/speech.txt"), text);
+    let outcome = transcribe("en");
+    assert!(!outcome.stderr.contains("done before"), "{}", outcome.stderr);
+    assert_eq!(sandbox.read("o/speech.txt"), text);
+}
+
+#[test]
 fn one_failure_does_not_stop_the_rest_and_shards_divide_the_work() {
     let sandbox = Sandbox::new();
     std::fs::create_dir_all(sandbox.path("in/sub")).expect("the sandbox is writable");

@@ -42,6 +42,12 @@ impl Record {
             && self.outputs.iter().all(|output| output.exists())
     }
 
+    /// Forgets that it has been, before the transcripts are written: until all of them are, they are
+    /// those of different settings.
+    pub(super) fn forget(&self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+
     /// Remembers that it has been. What cannot be remembered is done again next time.
     pub(super) fn done(&self) {
         let folder = self.path.parent().map(std::fs::create_dir_all);
