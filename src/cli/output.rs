@@ -29,6 +29,19 @@ pub(crate) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     replace(path, bytes).map_err(|source| CliError::Write { path: path.to_owned(), source })
 }
 
+/// Makes a folder, if it is not there.
+pub(crate) fn folder(path: &Path) -> Result<(), CliError> {
+    fs::create_dir_all(path).map_err(|source| CliError::Write { path: path.to_owned(), source })
+}
+
+/// Says whether files can be written to a folder: before the work that they are to hold.
+pub(crate) fn check_folder(path: &Path) -> Result<(), CliError> {
+    let temporary = beside(&path.join("probe"));
+    let probed =
+        temporary.and_then(|path| File::create(&path).and_then(|_| fs::remove_file(&path)));
+    probed.map_err(|source| CliError::Write { path: path.to_owned(), source })
+}
+
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // A symbolic link stays one: its target is replaced.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());

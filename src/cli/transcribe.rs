@@ -185,11 +185,14 @@ pub(crate) fn run(args: &TranscribeArgs) -> Result<Status, CliError> {
     if args.out.is_none() && args.formats().len() > 1 {
         return Err(CliError::FormatsToStdout);
     }
-    // What is wrong with the only recording is said before the weights are loaded.
+    // What is wrong with the only recording, or the folder, is said before the weights are loaded.
     let only = match &inputs[..] {
         [input] if !args.is_stdin() => Some(audio::open(&input.path)?),
         _ => None,
     };
+    if let Some(out) = &args.out {
+        output::folder(out)?;
+    }
     let weights = Arc::new(weights(args.weights.as_deref())?);
     let work = Work::new(args, &weights, &inputs)?;
     if args.is_stdin() || inputs.len() == 1 {
@@ -234,11 +237,17 @@ impl<'a> Work<'a> {
     }
 
     fn transcriber(&self) -> Result<Transcriber, CliError> {
+        if let Some(out) = &self.args.out {
+            output::check_folder(out)?;
+        }
         let placed = Placed::new(&self.args.place, self.cpu, self.weights)?;
         let encoder = placed.or_else_on_cpu(&self.args.place, self.cpu, self.weights);
         let cache = self.weights.pack_cache()?;
         let numeric = self.args.place.numeric();
-        Ok(Transcriber::new(encoder, self.cpu, numeric, self.weights, Some(&cache))?)
+        let transcriber = Transcriber::new(encoder, self.cpu, numeric, self.weights, Some(&cache))?;
+        // Once, not for each recording.
+        transcriber.check(&self.settings)?;
+        Ok(transcriber)
     }
 
     fn record(&self, input: &Input) -> Option<Record> {

@@ -164,6 +164,17 @@ fn names_may_be_as_long_as_the_system_allows() {
     assert!(!sandbox.read(&format!("o/{name}.txt")).is_empty());
 }
 
+/// Folders of the system, in which there can be no files.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_folder_that_takes_no_files_is_named_once() {
+    let sandbox = Sandbox::new();
+    let outcome = run(&sandbox, &[&sample(), "missing.wav", "--out", "/proc"]);
+    assert_eq!(outcome.status, Some(1), "{}", outcome.stderr);
+    assert_eq!(outcome.stderr.matches("error: ").count(), 1, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("cannot write /proc: "), "{}", outcome.stderr);
+}
+
 #[test]
 fn patterns_are_expanded_where_the_shell_does_not() {
     let sandbox = Sandbox::new();
@@ -220,6 +231,7 @@ fn what_makes_no_sense_is_said() {
         (&["a.wav", "sub/a.wav", "--out", "o"], "the same files"),
         (&["a.wav"], "a.wav"),
         (&["missing.wav"], "missing.wav"),
+        (&["a.wav", "b.wav", "--out", "a.wav"], "cannot write a.wav"),
         (&["*.mp3"], "no file matches `*.mp3`"),
         (&["missing/*.mp3"], "no file matches `missing/*.mp3`"),
         (&["[.mp3"], "`[.mp3` is no pattern"),
@@ -228,6 +240,14 @@ fn what_makes_no_sense_is_said() {
         let outcome = run(&sandbox, arguments);
         assert_eq!(outcome.status, Some(1), "{arguments:?}: {}", outcome.stderr);
         assert!(outcome.stderr.contains(words), "{arguments:?}: {}", outcome.stderr);
+        // Which is before anything is loaded.
+        assert!(!outcome.stderr.contains("weights"), "{arguments:?}: {}", outcome.stderr);
+    }
+    for arguments in [&["--patience", "0"][..], &["--temperature", "11"]] {
+        let outcome = run(&sandbox, &[&["a.wav", "b.wav", "--out", "o"], arguments].concat());
+        assert_eq!(outcome.status, Some(1), "{arguments:?}: {}", outcome.stderr);
+        let errors = outcome.stderr.matches("error: ").count();
+        assert_eq!(errors, 1, "{arguments:?}: {}", outcome.stderr);
     }
     for arguments in [&["a.wav", "--language", "klingon"][..], &["a.wav", "--shard", "3/2"], &[]] {
         assert_eq!(run(&sandbox, arguments).status, Some(2), "{arguments:?}");
