@@ -9,10 +9,16 @@ use super::error::CliError;
 
 /// Writes to standard output. A reader that has seen enough, like `head`, is no error.
 pub(crate) fn print(text: &str) -> Result<(), CliError> {
+    print_on(text).map(drop)
+}
+
+/// The same, and says whether somebody still reads.
+pub(crate) fn print_on(text: &str) -> Result<bool, CliError> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::Stdout(error)),
-        Ok(()) | Err(_) => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(CliError::Stdout(error)),
     }
 }
 

@@ -326,26 +326,31 @@ impl<'a> Work<'a> {
         let progress = Progress::new(seconds, !alone || !std::io::stderr().is_terminal());
         // Lines go out as they come; other formats are of the whole.
         let live = self.args.out.is_none() && self.formats == [Format::Text];
-        let mut printed = Ok(());
+        // What cannot be printed any more need not be heard, which may be without an end.
+        let (mut printed, stop) = (Ok(true), Stop::default());
         let transcript =
-            transcriber.transcribe(samples, &self.settings, &Stop::default(), &mut |event| {
-                match event {
-                    Event::Language(code, probability) => {
-                        tracing::debug!(
-                            "the language is {code}, with a probability of {probability:.2}"
-                        );
-                    }
-                    Event::Position(seconds) => progress.position(seconds),
-                    Event::Segment(segment) => {
-                        let line = segment.line();
-                        progress.text(&line);
-                        if live && printed.is_ok() {
-                            printed = progress.suspend(|| output::print(&(line + "\n")));
+            transcriber.transcribe(samples, &self.settings, &stop, &mut |event| match event {
+                Event::Language(code, probability) => {
+                    tracing::debug!(
+                        "the language is {code}, with a probability of {probability:.2}"
+                    );
+                }
+                Event::Position(seconds) => progress.position(seconds),
+                Event::Segment(segment) => {
+                    let line = segment.line();
+                    progress.text(&line);
+                    if live && matches!(printed, Ok(true)) {
+                        printed = progress.suspend(|| output::print_on(&(line + "\n")));
+                        if !matches!(printed, Ok(true)) {
+                            stop.stop();
                         }
                     }
                 }
-            })?;
-        printed?;
+            });
+        if !printed? {
+            return Ok(());
+        }
+        let transcript = transcript?;
         let took = progress.finish();
         if let Some(record) = &record {
             record.forget();

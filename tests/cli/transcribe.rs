@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
 use crate::{Outcome, Sandbox};
 
@@ -173,6 +173,45 @@ fn a_folder_that_takes_no_files_is_named_once() {
     assert_eq!(outcome.status, Some(1), "{}", outcome.stderr);
     assert_eq!(outcome.stderr.matches("error: ").count(), 1, "{}", outcome.stderr);
     assert!(outcome.stderr.contains("cannot write /proc: "), "{}", outcome.stderr);
+}
+
+/// Sound without an end, as far as the program can know: windows until it reads no more.
+fn ends_by_itself(mut child: Child, windows: usize) -> (Option<i32>, String) {
+    let wav = std::fs::read(sample()).expect("the sample");
+    let window: Vec<u8> = wav[44..].iter().copied().cycle().take(960_000).collect();
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let reads = (0..windows).all(|_| stdin.write_all(&window).is_ok());
+    drop(stdin);
+    let output = child.wait_with_output().expect("the program ends");
+    let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+    assert!(!reads, "it reads to the end: {stderr}");
+    (output.status.code(), stderr)
+}
+
+#[test]
+fn what_nobody_reads_is_not_transcribed() {
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.command(&["transcribe", "-", "--no-timestamps"]);
+    let command = command.args(QUICK).env("TILEWRIGHT_CACHE_DIR", sandbox.path("cache"));
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    drop(child.stdout.take());
+    let (status, stderr) = ends_by_itself(child, 20);
+    assert_eq!(status, Some(0), "{stderr}");
+    assert!(!stderr.contains("error: "), "{stderr}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn where_nothing_can_be_written_nothing_is_transcribed() {
+    let sandbox = Sandbox::new();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    let mut command = sandbox.command(&["transcribe", "-", "--no-timestamps"]);
+    let command = command.args(QUICK).env("TILEWRIGHT_CACHE_DIR", sandbox.path("cache"));
+    let command = command.stdin(Stdio::piped()).stdout(full).stderr(Stdio::piped());
+    let (status, stderr) = ends_by_itself(command.spawn().expect("the program starts"), 20);
+    assert_eq!(status, Some(1), "{stderr}");
+    assert!(stderr.contains("error: cannot write to standard output: "), "{stderr}");
 }
 
 #[test]
