@@ -385,13 +385,31 @@ impl<'a> Work<'a> {
     }
 }
 
+/// Where and how files begin: those that can be read, and others, which are said not to be, where as
+/// samples they would be noise.
+const BEGINNINGS: [(usize, &[u8]); 13] = [
+    (0, b"RIFF"),
+    (0, b"RF64"),
+    (0, b"BW64"),
+    (0, b"fLaC"),
+    (0, b"OggS"),
+    (0, b"ID3"),
+    (4, b"ftyp"),             // MP4
+    (0, b"\x1A\x45\xDF\xA3"), // Matroska, WebM
+    (0, b"FORM"),             // AIFF
+    (0, b".snd"),             // AU
+    (0, b"caff"),
+    (0, b"riff"),             // Wave64
+    (0, b"\x30\x26\xB2\x75"), // ASF, of which WMA is
+];
+
 /// Standard input: a recording or samples, used as they come.
 fn standard_input() -> Result<Box<dyn Samples>, CliError> {
-    const RECORDINGS: [&[u8]; 5] = [b"RIFF", b"RF64", b"fLaC", b"OggS", b"ID3"];
     let mut first = Vec::new();
-    std::io::stdin().take(4).read_to_end(&mut first).map_err(CliError::Stdin)?;
+    std::io::stdin().take(8).read_to_end(&mut first).map_err(CliError::Stdin)?;
     let is_mp3 = matches!(first[..], [0xFF, second, ..] if second & 0xE6 == 0xE2);
-    let is_recording = is_mp3 || RECORDINGS.iter().any(|magic| first.starts_with(magic));
+    let begins = |(at, with): (usize, &[u8])| first.get(at..).is_some_and(|b| b.starts_with(with));
+    let is_recording = is_mp3 || BEGINNINGS.into_iter().any(begins);
     let all = Cursor::new(first).chain(std::io::stdin());
     if is_recording {
         return Ok(Box::new(audio::from_pipe("standard input", all)?));

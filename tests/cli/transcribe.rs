@@ -107,13 +107,16 @@ fn one_failure_does_not_stop_the_rest_and_shards_divide_the_work() {
 fn standard_input_is_a_recording_or_samples() {
     let sandbox = Sandbox::new();
     let wav = std::fs::read(sample()).expect("the sample");
-    let transcribe = |bytes: &[u8]| {
+    let run = |bytes: &[u8]| {
         let path = sandbox.path("stdin");
         std::fs::write(&path, bytes).expect("the sandbox is writable");
         let mut command = sandbox.command(&["transcribe", "-", "--no-timestamps"]);
         let command = command.args(QUICK).env("TILEWRIGHT_CACHE_DIR", sandbox.path("cache"));
         let stdin = std::fs::File::open(path).expect("just written");
-        let outcome = Outcome::of(command.stdin(Stdio::from(stdin)));
+        Outcome::of(command.stdin(Stdio::from(stdin)))
+    };
+    let transcribe = |bytes: &[u8]| {
+        let outcome = run(bytes);
         assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
         outcome.stdout
     };
@@ -122,6 +125,12 @@ fn standard_input_is_a_recording_or_samples() {
     // The sample is 16 kHz, 16 bits and one channel, behind a header of 44 bytes.
     assert_eq!(transcribe(&wav[44..]), text);
     assert_eq!(transcribe(b""), "");
+    // A recording that cannot be read is no sequence of samples.
+    for beginning in [&b"\0\0\0\x20ftypM4A "[..], b"\x1A\x45\xDF\xA3", b"FORM", b".snd", b"caff"] {
+        let outcome = run(&[beginning, &[1; 6400]].concat());
+        assert_eq!((outcome.status, &outcome.stdout[..]), (Some(1), ""), "{beginning:?}");
+        assert!(outcome.stderr.contains("is not a sound file"), "{}", outcome.stderr);
+    }
 }
 
 /// A header as ffmpeg writes it to a pipe, and sound: the first window is transcribed before the second
