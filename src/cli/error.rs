@@ -303,9 +303,14 @@ impl CliError {
             Self::SeveralToStdout { .. } | Self::FormatsToStdout => {
                 Some("name a folder for the files: --out DIR".to_owned())
             }
-            Self::SameOutput { .. } => {
-                Some("transcribe them one by one, or name the folder that both are in".to_owned())
-            }
+            Self::SameOutput { first, second } => Some(match first.parent() == second.parent() {
+                true => "transcribe each kind into a folder of its own, with patterns like \
+                         'talks/**/*.wav'"
+                    .to_owned(),
+                false => {
+                    "transcribe them one by one, or name the folder that both are in".to_owned()
+                }
+            }),
             Self::Read { .. } => Some("name a file that you may read".to_owned()),
             Self::WhichSequence { known } | Self::NoSequence { known, .. } => {
                 let names = known.join(", --sequence ");

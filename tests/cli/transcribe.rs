@@ -243,6 +243,10 @@ fn patterns_are_expanded_where_the_shell_does_not() {
     };
     assert_eq!(transcribe("talks/**/*.wav", "o"), ["a.txt", "sub/[c].txt", "sub/b.txt"]);
     assert_eq!(transcribe("talks/*/b.???", "p"), ["sub/b.txt"]);
+    // What is named twice is transcribed once.
+    let outcome =
+        run(&sandbox, &["talks/a.wav", "./talks/a.wav", "talks/[a].wav", "--no-timestamps"]);
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
     // What exists is no pattern.
     assert_eq!(transcribe("talks/sub/[c].wav", "q"), ["[c].txt"]);
 }
@@ -276,7 +280,8 @@ fn what_makes_no_sense_is_said() {
         (&["a.wav", "b.wav"][..], "--out DIR"),
         (&["a.wav", "--format", "srt,vtt"], "--out DIR"),
         (&["-", "a.wav"], "by itself"),
-        (&["a.wav", "sub/a.wav", "--out", "o"], "the same files"),
+        (&["a.wav", "sub/a.wav", "--out", "o"], "name the folder that both are in"),
+        (&["a.mp3", "a.wav", "--out", "o"], "into a folder of its own"),
         (&["a.wav"], "a.wav"),
         (&["missing.wav"], "missing.wav"),
         (&["a.wav", "b.wav", "--out", "a.wav"], "cannot write a.wav"),

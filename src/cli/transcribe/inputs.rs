@@ -65,21 +65,29 @@ pub(super) fn find(args: &TranscribeArgs) -> Result<Found, CliError> {
     if inputs.is_empty() && unread.is_empty() {
         return Err(CliError::NoRecordings { places: args.audio.clone() });
     }
-    let mut names = BTreeMap::new();
-    for Input { path, name } in &*inputs {
-        if let Some(first) = names.insert(name.clone(), path.clone())
-            && args.out.is_some()
-            && first != *path
-        {
-            return Err(CliError::SameOutput { first, second: path.clone() });
-        }
-    }
     inputs.sort_by(|a, b| a.path.cmp(&b.path));
-    inputs.dedup();
+    let mut names: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+    for Input { path, name } in std::mem::take(inputs) {
+        match names.get(&name) {
+            // Named twice, by itself and by a pattern, say.
+            Some(first) if is_same(first, &path) => continue,
+            Some(first) if args.out.is_some() => {
+                return Err(CliError::SameOutput { first: first.clone(), second: path });
+            }
+            _ => drop(names.insert(name.clone(), path.clone())),
+        }
+        inputs.push(Input { path, name });
+    }
     if let Some(Shard { index, count }) = args.shard {
         *inputs = inputs.drain(..).skip(index - 1).step_by(count).collect();
     }
     Ok(found)
+}
+
+/// Whether two paths are those of the same file.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    one == other || real(one).is_some_and(|one| Some(one) == real(other))
 }
 
 impl Found {
