@@ -107,7 +107,7 @@ JSON, the fields of OpenAI's verbose_json:
 With --no-context and --fixed-windows no window depends on another, and --batch of them are transcribed
 at the same time.
 
-With --out, what has been transcribed is skipped as long as the recording, the weights and all options
+With --out, what has been transcribed is skipped as long as the recording, the checkpoint and all options
 are the same; .tilewright-done in the folder remembers. One failure does not stop the rest: the status
 is 1 if anything failed.";
 
@@ -227,10 +227,11 @@ impl<'a> Work<'a> {
         // Which windows are transcribed at the same time changes nothing.
         let what = Settings { batch: 1, ..settings.clone() };
         let key = format!(
-            "{}\n{formats:?}\n{what:?}\n{}\n{}\n{:?}",
+            "{}\n{formats:?}\n{what:?}\n{}\n{}\n{}\n{:?}",
             env!("CARGO_PKG_VERSION"),
             args.place.precision_name(),
             weights.content_hash()?,
+            hash_of_texts(weights)?,
             args.place.audio_ctx,
         );
         Ok(Self { args, weights, inputs, formats, settings, key, cpu })
@@ -383,6 +384,19 @@ impl<'a> Work<'a> {
         }
         Ok(())
     }
+}
+
+/// Identifies what a checkpoint says besides its weights, of which some decides on the text.
+fn hash_of_texts(weights: &Weights) -> Result<blake3::Hash, CliError> {
+    /// More than any of them has.
+    const LIMIT: u64 = 64 << 20;
+    let mut hasher = blake3::Hasher::new();
+    for name in ["config.json", "generation_config.json", "tokenizer.json"] {
+        let text = weights.neighbour(name, LIMIT)?;
+        let hash = blake3::hash(text.as_ref().map_or(&[], |(_, text)| text));
+        hasher.update(hash.as_bytes());
+    }
+    Ok(hasher.finalize())
 }
 
 /// Where and how files begin: those that can be read, and others, which are said not to be, where as

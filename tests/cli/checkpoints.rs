@@ -128,3 +128,25 @@ fn a_checkpoint_that_knows_english_alone_transcribes_with_timestamps() {
     let outcome = transcribe(&sandbox, &[]);
     assert_eq!((outcome.status, &outcome.stderr[..]), (Some(0), ""));
 }
+
+#[test]
+fn what_a_checkpoint_says_besides_its_weights_makes_transcripts_others() {
+    let sandbox = Sandbox::new();
+    checkpoint(&sandbox, &DECODER);
+    let sample = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/speech.wav");
+    let sample = sample.display().to_string();
+    let is_done = || {
+        let arguments = [&sample[..], "--weights", "folder", "--out", "o", "--backend", "cpu"];
+        let mut command = sandbox.command(&["transcribe", "--max-tokens", "2"]);
+        command.args(arguments).args(["--temperature-increment", "0"]);
+        let outcome = Outcome::of(command.env("TILEWRIGHT_CACHE_DIR", sandbox.path("cache")));
+        assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+        outcome.stderr.contains("done before")
+    };
+    assert!(!is_done() && is_done());
+    sandbox.write("folder/generation_config.json", &json!({"suppress_tokens": [0]}).to_string());
+    assert!(!is_done() && is_done());
+    let tokenizer = sandbox.read("folder/tokenizer.json").replace("\"b\"", "\"B\"");
+    sandbox.write("folder/tokenizer.json", &tokenizer);
+    assert!(!is_done() && is_done());
+}
