@@ -14,7 +14,7 @@ pub struct AudioError {
 }
 
 impl AudioError {
-    pub(super) fn new(name: &str, problem: Problem) -> Self {
+    pub(crate) fn new(name: &str, problem: Problem) -> Self {
         AudioError { name: name.to_owned(), problem }
     }
 

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use crate::audio::{AudioError, AudioReader};
+use crate::audio::{AudioError, AudioReader, Problem};
 
 /// Where samples come from: 16 kHz, one channel.
 pub trait Samples: Send {
@@ -44,8 +44,7 @@ impl<R: Read + Send> Samples for RawSamples<R> {
         let count = loop {
             match self.source.read(&mut bytes[start..]) {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                // A pipe that breaks has ended.
-                Err(_) => break 0,
+                Err(error) => return Err(AudioError::new("the samples", Problem::Read(error))),
                 Ok(count) => break count,
             }
         };
@@ -128,5 +127,20 @@ mod tests {
         let mut samples = Vec::new();
         while source.more(&mut samples).unwrap() {}
         assert_eq!(samples, values.map(|value| f32::from(value) / 32768.0));
+    }
+
+    #[test]
+    fn samples_that_cannot_be_read_are_not_taken_for_the_end() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+                Err(std::io::Error::other("the disk is gone"))
+            }
+        }
+        let mut source = RawSamples::new((&[7, 0][..]).chain(Broken));
+        let mut samples = Vec::new();
+        assert!(source.more(&mut samples).unwrap());
+        let error = source.more(&mut samples).unwrap_err();
+        assert_eq!(error.to_string(), "`the samples` cannot be read: the disk is gone");
     }
 }
