@@ -72,7 +72,8 @@ pub enum EncoderError {
     Elsewhere,
     /// Nothing was compiled for this target and length.
     #[error(
-        "no kernels of {model} on {target} at length {length:?} are compiled in; the lengths are {lengths:?}"
+        "no kernels of {model} on {target}{} are compiled in; the lengths are {lengths:?}",
+        length.map_or_else(String::new, |length| format!(" at length {length}"))
     )]
     NotCompiled {
         /// The model.

@@ -302,6 +302,8 @@ fn what_makes_no_sense_is_said() {
         let errors = outcome.stderr.matches("error: ").count();
         assert_eq!(errors, 1, "{arguments:?}: {}", outcome.stderr);
     }
+    let outcome = run(&sandbox, &[&sample(), "--audio-ctx", "385"]);
+    assert!(outcome.stderr.contains("at length 385 are compiled in"), "{}", outcome.stderr);
     for arguments in [&["a.wav", "--language", "klingon"][..], &["a.wav", "--shard", "3/2"], &[]] {
         assert_eq!(run(&sandbox, arguments).status, Some(2), "{arguments:?}");
     }
