@@ -102,14 +102,15 @@ Examples:
 JSON, the fields of OpenAI's verbose_json:
   { task, language, duration, text, segments: [{ id, seek, start, end, text, tokens, temperature,
     avg_logprob, compression_ratio, no_speech_prob }], words: [{ word, start, end }] }
-  words are there with --word-timestamps. seek is in frames of 10 ms, all other times in seconds.
+  words are there with --word-timestamps, if anything is said. seek is in frames of 10 ms, all other
+  times in seconds.
 
-With --no-context and --fixed-windows no window depends on another, and --batch of them are transcribed
-at the same time.
+With --no-context and --fixed-windows no window depends on another, and --batch of them are
+transcribed at the same time.
 
-With --out, what has been transcribed is skipped as long as the recording, the checkpoint and all options
-are the same; .tilewright-done in the folder remembers. One failure does not stop the rest: the status
-is 1 if anything failed.";
+With --out, what has been transcribed is skipped as long as the recording, the checkpoint and all
+options are the same; .tilewright-done in the folder remembers. One failure does not stop the rest:
+the status is 1 if anything failed.";
 
 #[derive(Clone, Copy, ValueEnum)]
 enum TaskArg {
