@@ -1,14 +1,15 @@
 //! `tilewright transcribe`: from sound to text.
 
 mod inputs;
+mod jobs;
 mod pattern;
 mod progress;
 mod record;
 
+use std::fmt::Display;
 use std::io::{Cursor, IsTerminal, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::{Args, ValueEnum};
 use tilewright::audio::{self, AudioReader};
@@ -291,22 +292,17 @@ impl<'a> Work<'a> {
             return Ok(0);
         }
         let jobs = usize::from(self.args.jobs).min(left.len());
-        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let transcriber = self.transcriber()?;
-        let job = || {
-            while let Some(input) = left.get(next.fetch_add(1, Ordering::Relaxed)) {
-                match self.file(&transcriber, input, jobs == 1) {
-                    Ok(()) => drop(done.fetch_add(1, Ordering::Relaxed)),
-                    Err(error) => complain(&format!("{}: {error}", input.path.display())),
-                }
-            }
+        let failed = |input: &Input, why: &dyn Display| {
+            complain(&format!("{}: {why}", input.path.display()));
         };
-        std::thread::scope(|scope| {
-            let running: Vec<_> = (0..jobs).map(|_| scope.spawn(job)).collect();
-            // A job that panicked has been said to have, and what it was at is not done.
-            running.into_iter().for_each(|job| drop(job.join()));
-        });
-        Ok(left.len() - done.into_inner())
+        let work = |input: &&Input| {
+            let done = self.file(&transcriber, input, jobs == 1);
+            done.map_err(|error| failed(input, &error)).is_ok()
+        };
+        let panicked = |input: &&Input| failed(input, &"error: this program failed on it");
+        let done = jobs::run(&left, jobs, work, panicked);
+        Ok(left.len() - done)
     }
 
     fn file(&self, transcriber: &Transcriber, input: &Input, alone: bool) -> Result<(), CliError> {
