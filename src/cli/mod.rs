@@ -131,6 +131,8 @@ fn listen(verbose: u8) {
     tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)
+        // Which would be said where nothing can be said, and end in a panic.
+        .log_internal_errors(false)
         .with_target(false)
         .without_time()
         .init();

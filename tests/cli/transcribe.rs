@@ -223,6 +223,22 @@ fn where_nothing_can_be_written_nothing_is_transcribed() {
     assert!(stderr.contains("error: cannot write to standard output: "), "{stderr}");
 }
 
+/// A recording that was cut off makes for a warning.
+#[test]
+#[cfg(target_os = "linux")]
+fn warnings_that_nobody_can_read_do_no_harm() {
+    let sandbox = Sandbox::new();
+    let wav = std::fs::read(sample()).expect("the sample");
+    std::fs::write(sandbox.path("cut.wav"), &wav[..100_000]).expect("the sandbox is writable");
+    let mut command = sandbox.command(&["transcribe", "cut.wav", "--no-timestamps"]);
+    let command = command.args(QUICK).env("TILEWRIGHT_CACHE_DIR", sandbox.path("cache"));
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    let child = command.stdout(Stdio::piped()).stderr(full).spawn().expect("the program starts");
+    let output = child.wait_with_output().expect("the program ends");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(!output.stdout.is_empty());
+}
+
 #[test]
 fn patterns_are_expanded_where_the_shell_does_not() {
     let sandbox = Sandbox::new();
