@@ -29,6 +29,8 @@ struct Queue<'a, 's> {
     source: &'a mut Source<'s>,
     /// Windows that were taken.
     count: usize,
+    /// The first one, until a thread takes it.
+    first: Option<Heard>,
 }
 
 /// A window that has been heard.
@@ -43,6 +45,17 @@ type Told = (usize, Result<(Vec<Segment>, f64), TranscribeError>);
 
 /// Transcribes all windows. Each thread takes the next one; what they find is told in order.
 pub(super) fn transcribe(
+    recording: &Recording<'_>,
+    source: &mut Source<'_>,
+    story: &mut Story,
+    on: &mut dyn FnMut(Event<'_>),
+) -> Result<(), TranscribeError> {
+    transcribe_on(Builder::new, recording, source, story, on)
+}
+
+/// The same, on threads that are made so.
+pub(super) fn transcribe_on(
+    builder: fn() -> Builder,
     recording: &Recording<'_>,
     source: &mut Source<'_>,
     story: &mut Story,
@@ -66,68 +79,70 @@ pub(super) fn transcribe(
     let language = recording.language(&mut ear, story, on)?;
 
     let prompt = std::mem::take(&mut story.said);
+    let first = Some(Heard { index: 0, place: first, ear });
     let windows = Windows {
         recording,
-        queue: Mutex::new(Queue { source, count: 1 }),
+        queue: Mutex::new(Queue { source, count: 1, first }),
         language: &language,
         prompt: &prompt,
         failed: AtomicBool::new(false),
     };
     let (sender, receiver) = channel();
+    let (mut early, mut next) = (BTreeMap::new(), 0);
+    let mut tell = |(index, told): Told| {
+        early.insert(index, told);
+        while let Some(told) = early.remove(&next) {
+            let (segments, seconds) = told?;
+            story.add(segments, on);
+            on(Event::Position(seconds));
+            next += 1;
+        }
+        Ok::<_, TranscribeError>(())
+    };
     thread::scope(|scope| {
-        let (windows, mut begun) = (&windows, Some(Heard { index: 0, place: first, ear }));
-        for i in 0..recording.settings.batch.clamp(1, MOST) {
-            let (heard, sender) = (begun.take(), sender.clone());
-            let name = Builder::new().name(format!("window-{i}"));
-            // Where no more threads are to be had, those that there are do it.
-            if name.spawn_scoped(scope, move || windows.work(heard, &sender)).is_err() {
-                break;
+        let windows = &windows;
+        let mut spawn = |i| {
+            let (sender, thread) = (sender.clone(), builder().name(format!("window-{i}")));
+            thread.spawn_scoped(scope, move || windows.work(&sender)).is_ok()
+        };
+        // Where no more threads are to be had, those that there are do it, or this one.
+        if !(0..recording.settings.batch.clamp(1, MOST)).all(&mut spawn) {
+            let mut ear = None;
+            while windows.next(&mut ear, &sender) {
+                receiver.try_iter().try_for_each(&mut tell)?;
             }
         }
         drop(sender);
-        let (mut early, mut next) = (BTreeMap::new(), 0);
-        for (index, told) in receiver {
-            early.insert(index, told);
-            while let Some(told) = early.remove(&next) {
-                let (segments, seconds) = told?;
-                story.add(segments, on);
-                on(Event::Position(seconds));
-                next += 1;
-            }
-        }
-        Ok(())
+        receiver.into_iter().try_for_each(tell)
     })
 }
 
 impl Windows<'_, '_> {
-    /// Transcribes windows until there are no more, one of which may have been heard.
-    fn work(&self, mut heard: Option<Heard>, sender: &Sender<Told>) {
+    /// Transcribes windows until there are no more.
+    fn work(&self, sender: &Sender<Told>) {
         let mut ear = None;
-        loop {
-            let next = match heard.take() {
-                Some(heard) => (heard.index, Ok(heard)),
-                None => match self.hear(ear.take()) {
-                    Some(next) => next,
-                    None => break,
-                },
-            };
-            let (index, next) = next;
-            let told = next.and_then(|heard| self.decode(heard)).map(|(told, used)| {
-                ear = Some(used);
-                told
-            });
-            self.failed.fetch_or(told.is_err(), Ordering::Relaxed);
-            // Who does not listen any more has failed.
-            if sender.send((index, told)).is_err() {
-                break;
-            }
-        }
+        while self.next(&mut ear, sender) {}
+    }
+
+    /// Transcribes a window; `false` where there was none, or nobody listens any more.
+    fn next(&self, ear: &mut Option<Ear>, sender: &Sender<Told>) -> bool {
+        let Some((index, heard)) = self.hear(ear.take()) else { return false };
+        let told = heard.and_then(|heard| self.decode(heard)).map(|(told, used)| {
+            *ear = Some(used);
+            told
+        });
+        self.failed.fetch_or(told.is_err(), Ordering::Relaxed);
+        // Who does not listen any more has failed.
+        sender.send((index, told)).is_ok()
     }
 
     /// Hears the next window; nothing if there is none, or another one failed.
     fn hear(&self, ear: Option<Ear>) -> Option<(usize, Result<Heard, TranscribeError>)> {
-        let mut ear = ear.unwrap_or_else(|| self.recording.ear());
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(first) = queue.first.take() {
+            return Some((first.index, Ok(first)));
+        }
+        let mut ear = ear.unwrap_or_else(|| self.recording.ear());
         let place = loop {
             if self.failed.load(Ordering::Relaxed) {
                 return None;

@@ -181,6 +181,23 @@ fn windows_at_the_same_time_are_told_as_one_after_the_other() {
     }
 }
 
+#[test]
+fn without_threads_windows_are_transcribed_all_the_same() {
+    let (transcriber, settings) = (transcriber(f32::INFINITY, f32::INFINITY), settings(8, false));
+    let expected = in_order(&transcriber, tones(levels(5)), &settings);
+    let (task, stop) = (Arc::new(transcriber.task(&settings).unwrap()), Stop::default());
+    let (transcriber, settings, heads) = (&transcriber, &settings, Vec::new());
+    let recording = Recording { transcriber, task, settings, stop: &stop, heads };
+    let mut samples = tones(levels(5));
+    let mut source = Source::new(&mut samples, 2 * ENCODER.positions, false);
+    let mut story = Story::begin(settings, &transcriber.tokenizer).unwrap();
+    // No system has so much memory for a stack.
+    let none = || std::thread::Builder::new().stack_size(usize::MAX / 4);
+    orderless::transcribe_on(none, &recording, &mut source, &mut story, &mut |_| {}).unwrap();
+    assert_eq!(story.segments, expected);
+    assert_eq!(story.segments.len(), 5);
+}
+
 /// Otherwise what depends on what was said before would be wrong.
 #[test]
 fn windows_that_depend_on_others_are_not_taken_out_of_order() {
