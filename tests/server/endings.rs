@@ -52,7 +52,8 @@ fn what_is_not_done_within_the_grace_is_given_up() {
     server.handle.shut_down();
     Reply::read(&mut stream).is_refusal(503, None);
     server.ended();
-    assert_eq!(engine.stopped.load(Ordering::SeqCst), 1);
+    // It waits for threads, but not for long.
+    eventually(|| engine.stopped.load(Ordering::SeqCst) == 1);
 }
 
 #[test]
@@ -70,7 +71,7 @@ fn the_second_call_ends_it_at_once() {
     let events = Reply::read(&mut streamed).events();
     assert_eq!(events.last().unwrap()["error"]["code"], "shutting_down");
     server.ended();
-    assert_eq!(engine.stopped.load(Ordering::SeqCst), 2);
+    eventually(|| engine.stopped.load(Ordering::SeqCst) == 2);
 }
 
 #[test]

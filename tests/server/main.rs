@@ -27,9 +27,10 @@ struct Running {
     thread: Option<JoinHandle<std::io::Result<()>>>,
 }
 
-/// Short enough for tests, and long enough for a machine that is busy.
+/// Few places, and times that no test waits for, however busy the machine is.
 fn limits() -> Limits {
-    Limits { concurrency: 2, queue: 2, grace: Duration::from_secs(60), ..Limits::default() }
+    let [request, patience, grace] = [Duration::from_secs(3600); 3];
+    Limits { concurrency: 2, queue: 2, request, patience, grace, ..Limits::default() }
 }
 
 fn config() -> Config {
