@@ -252,11 +252,10 @@ mod tests {
                 }
                 std::thread::yield_now();
             }
-            let counts = encoder.counts();
             let results = others.into_iter().map(|other| other.join().ok().flatten());
             let results: Vec<_> = results.collect();
             let encoded = results.iter().flatten().count() as u64 + 1;
-            assert_eq!(counts.windows, encoded);
+            assert_eq!(encoder.counts().windows, encoded);
             (results, calls)
         })
     }
