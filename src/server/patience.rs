@@ -1,13 +1,16 @@
-//! A connection that is given up when the client does not read.
+//! A connection that is given up when the client does not read, or is gone.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
+
+/// How often it is looked whether the client is there.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A connection of which no write waits longer than some time for the client.
 pub(super) struct Patience {
@@ -15,11 +18,13 @@ pub(super) struct Patience {
     limit: Duration,
     /// When the write that waits is given up.
     waiting: Option<Pin<Box<Sleep>>>,
+    /// When it is looked whether the client is there, if nobody reads until then.
+    look: Pin<Box<Sleep>>,
 }
 
 impl Patience {
     pub(super) fn new(stream: TcpStream, limit: Duration) -> Self {
-        Self { stream, limit, waiting: None }
+        Self { stream, limit, waiting: None, look: Box::pin(sleep(LOOK)) }
     }
 
     /// What a write has come to, which fails when it has waited for too long.
@@ -37,6 +42,27 @@ impl Patience {
         ready!(waiting.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
+
+    fn look_later(&mut self) {
+        self.look.as_mut().reset(Instant::now() + LOOK);
+    }
+
+    /// Fails when the client is gone.
+    ///
+    /// While a request is answered hyper reads only until something comes, the next request or a line
+    /// end too many, and would not see the end behind it.
+    fn look(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        while self.look.as_mut().poll(context).is_ready() {
+            let ready = pin!(self.stream.ready(Interest::READABLE)).poll(context);
+            if let Poll::Ready(Ok(ready)) = ready
+                && ready.is_read_closed()
+            {
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
+            self.look_later();
+        }
+        Ok(())
+    }
 }
 
 impl AsyncRead for Patience {
@@ -45,6 +71,8 @@ impl AsyncRead for Patience {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // Who reads comes to the end by himself, and what is before it is still of use.
+        self.look_later();
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
@@ -72,7 +100,9 @@ impl AsyncWrite for Patience {
         self.stream.is_write_vectored()
     }
 
+    /// Also called when there is nothing to write.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.look(context)?;
         Pin::new(&mut self.stream).poll_flush(context)
     }
 

@@ -113,6 +113,26 @@ fn clients_that_go_away_leave_nothing_running() {
 }
 
 #[test]
+fn clients_that_go_away_are_missed_whatever_else_they_sent() {
+    let (server, engine) = Running::with_limits(limits());
+    let form = Form::new().field("prompt", "wait");
+    let body = form.closed();
+    let next = b"\r\nGET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    // The next request, and a body that is longer than the form.
+    for (length, rest) in [(body.len(), &next[..]), (body.len() + 100, b"")] {
+        let before = engine.midway.load(Ordering::SeqCst);
+        let head = format!("{}\r\n", form.head(PATH, length));
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        stream.write_all(&[head.as_bytes(), &body, rest].concat()).unwrap();
+        eventually(|| engine.midway.load(Ordering::SeqCst) == before + 1);
+        drop(stream);
+        server.wait_for("tilewright_transcriptions_running", 0.0);
+        server.wait_for("tilewright_connections", 1.0);
+        assert_eq!(engine.stopped.load(Ordering::SeqCst), before + 1);
+    }
+}
+
+#[test]
 fn what_takes_too_long_is_given_up() {
     let request = Duration::from_secs(1);
     let (server, engine) = Running::with_limits(Limits { request, ..limits() });
