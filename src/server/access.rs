@@ -1,7 +1,7 @@
 //! Who may ask.
 
+use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
-use axum::http::{HeaderMap, HeaderName};
 
 use super::Refusal;
 
@@ -42,18 +42,20 @@ impl Token {
 /// # Errors
 /// When a request is of such a page.
 pub(super) fn check_site(headers: &HeaderMap, local: bool) -> Result<(), Refusal> {
-    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let host = text(HOST).unwrap_or_default();
-    if let Some(origin) = text(ORIGIN) {
-        let of = origin.split_once("://").map_or(origin, |(_, authority)| authority);
-        if !of.eq_ignore_ascii_case(host) {
-            return Err(Refusal::Foreign);
-        }
+    // Whatever cannot be read as text is somebody's name, too.
+    let texts = |name| {
+        let values = headers.get_all(name).iter();
+        values.map(|value| String::from_utf8_lossy(value.as_bytes()))
+    };
+    let host = texts(HOST).next().unwrap_or_default();
+    let is_host = |name: &str| name.eq_ignore_ascii_case(&host);
+    let is_own = |origin: &str| is_host(origin.split_once("://").map_or(origin, |(_, of)| of));
+    let is_clear = texts(HOST).all(|name| is_host(&name));
+    if is_clear && texts(ORIGIN).all(|origin| is_own(&origin)) && (!local || is_this_machine(&host))
+    {
+        return Ok(());
     }
-    if local && !is_this_machine(host) {
-        return Err(Refusal::Foreign);
-    }
-    Ok(())
+    Err(Refusal::Foreign)
 }
 
 /// Whether a `Host` is one that no other site can have. HTTP/1.0 has none.
@@ -70,10 +72,13 @@ fn is_this_machine(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::{HeaderName, HeaderValue};
+
     use super::*;
 
     fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect()
+        let value = |text: &str| HeaderValue::from_bytes(text.as_bytes()).unwrap();
+        pairs.iter().map(|(name, text)| (name.clone(), value(text))).collect()
     }
 
     #[test]
@@ -97,6 +102,10 @@ mod tests {
         assert!(check(true, &[(HOST, "localhost:1")]) && check(true, &[(HOST, "[::1]")]));
         assert!(check(true, &[]) && check(false, &[(HOST, "asr.example")]));
         assert!(!check(true, &[(HOST, "evil.example:8080")]));
+        // Neither what is no ASCII nor a second name is overlooked.
+        assert!(!check(true, &[(HOST, "ëvil.example")]));
+        assert!(!check(true, &[(HOST, "localhost"), (HOST, "evil.example")]));
+        assert!(!check(true, &[(HOST, "localhost"), (ORIGIN, "http://ëvil.example")]));
         let origin = |host, origin| check(false, &[(HOST, host), (ORIGIN, origin)]);
         assert!(origin("asr.example", "https://asr.example"));
         assert!(origin("localhost:80", "http://LOCALHOST:80"));
