@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{MatchedPath, Path, Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue};
 use axum::http::{HeaderMap, HeaderName, Method, Uri};
@@ -132,7 +133,13 @@ async fn models(State(app): Shared) -> Response {
     reply::with_type("application/json", reply::json(&list))
 }
 
-async fn model(State(app): Shared, Path(name): Path<String>) -> Result<Response, Refusal> {
+async fn model(
+    State(app): Shared,
+    uri: Uri,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Response, Refusal> {
+    // It is not UTF-8.
+    let Ok(Path(name)) = name else { return Err(Refusal::Path(uri.path().to_owned())) };
     if name != app.config.model {
         return Err(Refusal::Model { name, served: app.config.model.clone() });
     }

@@ -69,6 +69,7 @@ fn other_paths_and_methods_are_said_to_be_so() {
     for path in ["/v1", "/v1/audio/speech", "/v1/models/", "/..%2f..%2fetc/passwd", "/index.html"] {
         assert_eq!(server.get(path).status, 404, "{path}");
     }
+    server.get("/v1/models/%ff").is_refusal(404, None);
     for (method, path, allowed) in [
         ("GET", "/v1/audio/transcriptions", "post"),
         ("DELETE", "/v1/audio/translations", "post"),
