@@ -116,6 +116,24 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// The same, with none so high that there is no sum or product of it.
+    fn within_reach(self) -> Self {
+        let count = |limit: usize| limit.min(1 << 24);
+        let time = |limit: Duration| limit.min(Duration::from_secs(u32::MAX.into()));
+        Self {
+            concurrency: count(self.concurrency),
+            queue: count(self.queue),
+            connections: count(self.connections),
+            body: self.body,
+            audio: time(self.audio),
+            request: time(self.request),
+            patience: time(self.patience),
+            grace: time(self.grace),
+        }
+    }
+}
+
 /// How to serve.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -163,6 +181,7 @@ impl Server {
     /// # Errors
     /// When a limit leaves nothing to serve with, or the system does not give what it takes.
     pub fn new(listener: TcpListener, engine: Arc<dyn Engine>, config: Config) -> io::Result<Self> {
+        let config = Config { limits: config.limits.within_reach(), ..config };
         if config.limits.concurrency == 0 || config.limits.connections == 0 {
             let reason = "a server needs a connection and a transcription at a time, at least";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));

@@ -85,6 +85,17 @@ fn connections_that_are_idle_do_not_hold_the_end_up() {
 }
 
 #[test]
+fn limits_may_be_none() {
+    let [concurrency, queue, connections, body] = [usize::MAX; 4];
+    let [audio, request, patience, grace] = [Duration::MAX; 4];
+    let limits = Limits { concurrency, queue, connections, body, audio, request, patience, grace };
+    let (mut server, _) = Running::with_limits(limits);
+    assert_eq!(server.transcribe(&Form::new()).status, 200);
+    server.handle.shut_down();
+    server.ended();
+}
+
+#[test]
 fn limits_that_leave_nothing_are_refused() {
     for limits in [Limits { concurrency: 0, ..limits() }, Limits { connections: 0, ..limits() }] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
