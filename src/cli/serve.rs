@@ -169,6 +169,8 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), CliError> {
     transcriber.check(&settings)?;
     let config = Config { settings, token, limits: args.limits(), ..Config::new(model) };
     let server = Server::new(listener, Arc::new(transcriber), config).map_err(failed)?;
+    // Who reads where it listens may end it at once.
+    server.end_on_signals();
     output::print(&format!("listening on http://{}\n", server.address()))?;
-    server.run_until_signal().map_err(failed)
+    server.run().map_err(failed)
 }

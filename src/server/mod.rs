@@ -75,6 +75,7 @@ pub use engine::{Counters, Engine};
 pub use error::Refusal;
 pub use form::Form;
 pub use params::{Params, ResponseFormat};
+use signals::Signals;
 
 /// How long threads that were told to stop are waited for.
 const LAST_TOKEN: Duration = Duration::from_secs(2);
@@ -210,6 +211,16 @@ impl Server {
         Handle(Arc::clone(&self.app))
     }
 
+    /// Lets Ctrl-C and SIGTERM end it from now on, even if they come before it runs, and at once when
+    /// they come twice.
+    pub fn end_on_signals(&self) {
+        let _context = self.runtime.enter();
+        match Signals::new() {
+            Ok(signals) => drop(self.runtime.spawn(signals::shut_down(signals, self.handle()))),
+            Err(error) => tracing::warn!("cannot listen to signals: {error}"),
+        }
+    }
+
     /// Serves until it is told to end.
     ///
     /// # Errors
@@ -222,14 +233,5 @@ impl Server {
         });
         runtime.shutdown_timeout(LAST_TOKEN);
         served
-    }
-
-    /// The same, which Ctrl-C and SIGTERM end, at once when they come twice.
-    ///
-    /// # Errors
-    /// When the system does not let it listen.
-    pub fn run_until_signal(self) -> io::Result<()> {
-        self.runtime.spawn(signals::shut_down(self.handle()));
-        self.run()
     }
 }

@@ -4,32 +4,49 @@ use std::io;
 
 use super::Handle;
 
-/// Ends a server at the first signal, and at once at the second.
-pub(super) async fn shut_down(handle: Handle) {
-    if let Err(error) = listen(handle).await {
-        tracing::warn!("cannot listen to signals: {error}");
-    }
-}
+/// Signals, from when this was made on.
+#[cfg(unix)]
+pub(super) struct Signals([tokio::signal::unix::Signal; 2]);
 
 #[cfg(unix)]
-async fn listen(handle: Handle) -> io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
+impl Signals {
+    pub(super) fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
 
-    let mut interrupts = signal(SignalKind::interrupt())?;
-    let mut terminations = signal(SignalKind::terminate())?;
-    loop {
+        Ok(Self([signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?]))
+    }
+
+    async fn next(&mut self) {
+        let Self([interrupts, terminations]) = self;
         tokio::select! {
             _ = interrupts.recv() => {}
             _ = terminations.recv() => {}
         }
-        handle.shut_down();
     }
 }
 
+/// Ctrl-C, from when it is waited for on.
 #[cfg(not(unix))]
-async fn listen(handle: Handle) -> io::Result<()> {
+pub(super) struct Signals(());
+
+#[cfg(not(unix))]
+impl Signals {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self(()))
+    }
+
+    async fn next(&mut self) {
+        if let Err(error) = tokio::signal::ctrl_c().await {
+            tracing::warn!("cannot listen to signals: {error}");
+            std::future::pending().await
+        }
+    }
+}
+
+/// Ends a server at the first signal, and at once at the second.
+pub(super) async fn shut_down(mut signals: Signals, handle: Handle) {
     loop {
-        tokio::signal::ctrl_c().await?;
+        signals.next().await;
         handle.shut_down();
     }
 }

@@ -67,6 +67,15 @@ fn it_serves_until_it_is_told_to_end() {
 }
 
 #[test]
+fn it_can_be_told_to_end_as_soon_as_it_says_where_it_listens() {
+    let sandbox = Sandbox::new();
+    for _ in 0..5 {
+        let outcome = end(serve(&sandbox, &[]).0);
+        assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    }
+}
+
+#[test]
 fn a_token_comes_from_a_file_and_the_name_from_the_command_line() {
     let sandbox = Sandbox::new();
     sandbox.write("token", "secret\n");

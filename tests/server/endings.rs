@@ -85,6 +85,18 @@ fn connections_that_are_idle_do_not_hold_the_end_up() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_signal_that_comes_before_it_runs_ends_it() {
+    use rustix::process::{Signal, getpid, kill_process};
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = Server::new(listener, Arc::new(Played::default()), config()).unwrap();
+    server.end_on_signals();
+    kill_process(getpid(), Signal::TERM).unwrap();
+    server.run().unwrap();
+}
+
+#[test]
 fn limits_may_be_none() {
     let [concurrency, queue, connections, body] = [usize::MAX; 4];
     let [audio, request, patience, grace] = [Duration::MAX; 4];
