@@ -5,9 +5,10 @@ mod jobs;
 mod pattern;
 mod progress;
 mod record;
+mod stdin;
 
 use std::fmt::Display;
-use std::io::{Cursor, IsTerminal, Read};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use tilewright::audio::{self, AudioReader};
 use tilewright::backend::cpu::Cpu;
 use tilewright::decoding::TaskKind;
 use tilewright::tokenizer::language_code;
-use tilewright::transcribe::{Event, RawSamples, Samples, Settings, Stop, Transcriber};
+use tilewright::transcribe::{Event, Samples, Settings, Stop, Transcriber};
 use tilewright::transcript::{Format, Transcript};
 use tilewright::weights::Weights;
 
@@ -99,6 +100,9 @@ Examples:
   tilewright transcribe 'talks/**/*.mp3' --weights DIR --out texts
   tilewright transcribe talk.mp3 --weights DIR --vad --no-context --fixed-windows --format srt
   ffmpeg -v error -i URL -f s16le -ar 16000 -ac 1 - | tilewright transcribe - --weights DIR
+  arecord -q -t raw -f S16_LE -r 16000 -c 1 | tilewright transcribe - --weights DIR   # a microphone
+
+What comes from a microphone ends with Ctrl-C: what was heard until then is transcribed.
 
 JSON, the fields of OpenAI's verbose_json:
   { task, language, duration, text, segments: [{ id, seek, start, end, text, tokens, temperature,
@@ -275,7 +279,7 @@ impl<'a> Work<'a> {
                 self.transcribe(&transcriber, input, &mut reader, seconds, true)
             }
             None => {
-                let mut samples = standard_input()?;
+                let mut samples = stdin::open()?;
                 self.transcribe(&transcriber, input, samples.as_mut(), None, true)
             }
         }
@@ -394,36 +398,4 @@ fn hash_of_texts(weights: &Weights) -> Result<blake3::Hash, CliError> {
         hasher.update(hash.as_bytes());
     }
     Ok(hasher.finalize())
-}
-
-/// Where and how files begin: those that can be read, and others, which are said not to be, where as
-/// samples they would be noise.
-const BEGINNINGS: [(usize, &[u8]); 13] = [
-    (0, b"RIFF"),
-    (0, b"RF64"),
-    (0, b"BW64"),
-    (0, b"fLaC"),
-    (0, b"OggS"),
-    (0, b"ID3"),
-    (4, b"ftyp"),             // MP4
-    (0, b"\x1A\x45\xDF\xA3"), // Matroska, WebM
-    (0, b"FORM"),             // AIFF
-    (0, b".snd"),             // AU
-    (0, b"caff"),
-    (0, b"riff"),             // Wave64
-    (0, b"\x30\x26\xB2\x75"), // ASF, of which WMA is
-];
-
-/// Standard input: a recording or samples, used as they come.
-fn standard_input() -> Result<Box<dyn Samples>, CliError> {
-    let mut first = Vec::new();
-    std::io::stdin().take(8).read_to_end(&mut first).map_err(CliError::Stdin)?;
-    let is_mp3 = matches!(first[..], [0xFF, second, ..] if second & 0xE6 == 0xE2);
-    let begins = |(at, with): (usize, &[u8])| first.get(at..).is_some_and(|b| b.starts_with(with));
-    let is_recording = is_mp3 || BEGINNINGS.into_iter().any(begins);
-    let all = Cursor::new(first).chain(std::io::stdin());
-    if is_recording {
-        return Ok(Box::new(audio::from_pipe("standard input", all)?));
-    }
-    Ok(Box::new(RawSamples::new(all)))
 }

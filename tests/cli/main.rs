@@ -6,6 +6,8 @@ mod bad_input;
 mod checkpoints;
 mod doctor;
 mod encode;
+#[cfg(unix)]
+mod interrupt;
 mod plan;
 mod render;
 #[cfg(all(feature = "server", unix))]

@@ -7,12 +7,12 @@ use std::process::{Child, Stdio};
 use crate::{Outcome, Sandbox};
 
 /// The sample of the repository.
-fn sample() -> String {
+pub(crate) fn sample() -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/speech.wav").display().to_string()
 }
 
 /// Few tokens, tried once: synthetic weights are never sure of what they hear.
-const QUICK: [&str; 8] = [
+pub(crate) const QUICK: [&str; 8] = [
     "--max-tokens",
     "8",
     "--temperature-increment",
