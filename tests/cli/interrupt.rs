@@ -2,21 +2,18 @@
 
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Sandbox;
-use crate::transcribe::{QUICK, sample};
+use crate::transcribe::{from_pipe, sample};
 
 /// One that has told a window's text and waits for more sound.
 fn listening(sandbox: &Sandbox) -> (Child, ChildStdin, Lines<BufReader<ChildStdout>>) {
     let wav = std::fs::read(sample()).expect("the sample");
-    let mut command = sandbox.command(&["transcribe", "-", "--no-timestamps"]);
-    let command = command.args(QUICK).env("TILEWRIGHT_CACHE_DIR", sandbox.path("cache"));
-    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("the program starts");
+    let mut child = from_pipe(sandbox).spawn().expect("the program starts");
     let mut stdin = child.stdin.take().expect("a pipe");
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
     let sound: Vec<u8> = wav[44..].iter().copied().cycle().take(35 * 32_000).collect();

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use crate::{Outcome, Sandbox};
 
@@ -12,7 +12,7 @@ pub(crate) fn sample() -> String {
 }
 
 /// Few tokens, tried once: synthetic weights are never sure of what they hear.
-pub(crate) const QUICK: [&str; 8] = [
+const QUICK: [&str; 8] = [
     "--max-tokens",
     "8",
     "--temperature-increment",
@@ -22,6 +22,14 @@ pub(crate) const QUICK: [&str; 8] = [
     "--logprob-threshold",
     "-1000",
 ];
+
+/// The command that transcribes what comes through a pipe.
+pub(crate) fn from_pipe(sandbox: &Sandbox) -> Command {
+    let mut command = sandbox.command(&["transcribe", "-", "--no-timestamps"]);
+    command.args(QUICK).env("TILEWRIGHT_CACHE_DIR", sandbox.path("cache"));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
 
 fn run(sandbox: &Sandbox, arguments: &[&str]) -> Outcome {
     let mut command = sandbox.command(&["transcribe"]);
@@ -110,10 +118,8 @@ fn standard_input_is_a_recording_or_samples() {
     let run = |bytes: &[u8]| {
         let path = sandbox.path("stdin");
         std::fs::write(&path, bytes).expect("the sandbox is writable");
-        let mut command = sandbox.command(&["transcribe", "-", "--no-timestamps"]);
-        let command = command.args(QUICK).env("TILEWRIGHT_CACHE_DIR", sandbox.path("cache"));
         let stdin = std::fs::File::open(path).expect("just written");
-        Outcome::of(command.stdin(Stdio::from(stdin)))
+        Outcome::of(from_pipe(&sandbox).stdin(stdin))
     };
     let transcribe = |bytes: &[u8]| {
         let outcome = run(bytes);
@@ -145,10 +151,7 @@ fn a_recording_is_transcribed_while_it_comes_through_a_pipe() {
     let (header, sound) = wav.split_at(44);
     let of_seconds =
         |seconds: usize| sound.iter().copied().cycle().take(seconds * 32_000).collect::<Vec<u8>>();
-    let mut command = sandbox.command(&["transcribe", "-", "--no-timestamps"]);
-    let command = command.args(QUICK).env("TILEWRIGHT_CACHE_DIR", sandbox.path("cache"));
-    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().expect("the program starts");
+    let mut child = from_pipe(&sandbox).stderr(Stdio::null()).spawn().expect("the program starts");
     let mut stdin = child.stdin.take().expect("a pipe");
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
     stdin.write_all(header).expect("the program reads");
@@ -200,10 +203,7 @@ fn ends_by_itself(mut child: Child, windows: usize) -> (Option<i32>, String) {
 #[test]
 fn what_nobody_reads_is_not_transcribed() {
     let sandbox = Sandbox::new();
-    let mut command = sandbox.command(&["transcribe", "-", "--no-timestamps"]);
-    let command = command.args(QUICK).env("TILEWRIGHT_CACHE_DIR", sandbox.path("cache"));
-    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("the program starts");
+    let mut child = from_pipe(&sandbox).spawn().expect("the program starts");
     drop(child.stdout.take());
     let (status, stderr) = ends_by_itself(child, 20);
     assert_eq!(status, Some(0), "{stderr}");
@@ -215,10 +215,8 @@ fn what_nobody_reads_is_not_transcribed() {
 fn where_nothing_can_be_written_nothing_is_transcribed() {
     let sandbox = Sandbox::new();
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
-    let mut command = sandbox.command(&["transcribe", "-", "--no-timestamps"]);
-    let command = command.args(QUICK).env("TILEWRIGHT_CACHE_DIR", sandbox.path("cache"));
-    let command = command.stdin(Stdio::piped()).stdout(full).stderr(Stdio::piped());
-    let (status, stderr) = ends_by_itself(command.spawn().expect("the program starts"), 20);
+    let child = from_pipe(&sandbox).stdout(full).spawn().expect("the program starts");
+    let (status, stderr) = ends_by_itself(child, 20);
     assert_eq!(status, Some(1), "{stderr}");
     assert!(stderr.contains("error: cannot write to standard output: "), "{stderr}");
 }

@@ -217,35 +217,21 @@ def expected(model, features, beams, timestamps, count):
     return tokens[: tokens.index(END)] if END in tokens else tokens
 
 
-def found(program, folder, sound, beams, timestamps, count):
-    command = [
-        program,
-        "transcribe",
-        str(sound),
-        "--weights",
-        str(folder),
-        "--precision",
-        "f32",
-        "--backend",
-        "cpu",
-        "--language",
-        "en",
-        "--beam-size",
-        str(beams),
-        "--max-tokens",
-        str(count),
-        "--temperature-increment",
-        "0",
-        "--no-speech-threshold",
-        "2",
-        "--format",
-        "json",
-    ]
-    command += [] if timestamps else ["--no-timestamps"]
+def transcribed(program, folder, sound, *options):
+    """What the program gives for a recording, in f32."""
+    command = [program, "transcribe", str(sound), "--weights", str(folder), "--precision", "f32"]
+    command += ["--backend", "cpu", "--format", "json", *map(str, options)]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode != 0:
         sys.exit(result.stderr)
-    segments = json.loads(result.stdout)["segments"]
+    return json.loads(result.stdout)
+
+
+def found(program, folder, sound, beams, timestamps, count):
+    options = ["--language", "en", "--beam-size", beams, "--max-tokens", count]
+    options += ["--temperature-increment", 0, "--no-speech-threshold", 2]
+    options += [] if timestamps else ["--no-timestamps"]
+    segments = transcribed(program, folder, sound, *options)["segments"]
     return [token for segment in segments if segment["seek"] == 0 for token in segment["tokens"]]
 
 

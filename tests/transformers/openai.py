@@ -6,7 +6,6 @@ import importlib
 import itertools
 import json
 import pathlib
-import subprocess
 import sys
 import tempfile
 import wave
@@ -179,27 +178,6 @@ def flags(options):
     return found + ["--temperature-increment", str(step), "--temperature", str(temperatures[0])]
 
 
-def ours(program, folder, sound, options):
-    command = [
-        program,
-        "transcribe",
-        str(sound),
-        "--weights",
-        str(folder),
-        "--precision",
-        "f32",
-        "--backend",
-        "cpu",
-        "--format",
-        "json",
-        *flags(options),
-    ]
-    result = subprocess.run(command, capture_output=True, text=True)
-    if result.returncode != 0:
-        sys.exit(result.stderr)
-    return json.loads(result.stdout)
-
-
 def theirs(model, samples, options):
     with torch.no_grad():
         return whisper.transcribe(model, samples.astype(np.float32), fp16=False, **options)
@@ -350,7 +328,8 @@ def main():
                         continue
                     before = counts.different
                     done[name] = theirs(other, samples, options)
-                    mine = ours(arguments.program, folder, folder / "sound.wav", options)
+                    program, wav = arguments.program, folder / "sound.wav"
+                    mine = compare.transcribed(program, folder, wav, *flags(options))
                     segments = len(done[name]["segments"])
                     print(
                         f"{layers} layers, end {end}, timestamps {likelier}, seed {seed}: {name}, "
