@@ -113,9 +113,9 @@ JSON, the fields of OpenAI's verbose_json:
 With --no-context and --fixed-windows no window depends on another, and --batch of them are
 transcribed at the same time.
 
-With --out, what has been transcribed is skipped as long as the recording, the checkpoint and all
-options are the same; .tilewright-done in the folder remembers. One failure does not stop the rest:
-the status is 1 if anything failed.";
+With --out, what has been transcribed is skipped as long as the recording, the checkpoint and the
+options that decide on the text are the same; .tilewright-done in the folder remembers. One failure
+does not stop the rest: the status is 1 if anything failed.";
 
 #[derive(Clone, Copy, ValueEnum)]
 enum TaskArg {
