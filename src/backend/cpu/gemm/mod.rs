@@ -40,6 +40,8 @@ const MAX_BLOCK: usize = 96;
 const FEW: usize = 64;
 /// The most there are.
 const MANY: usize = 192;
+/// Bytes of weights that fit a second-level cache of 2 MiB beside a block.
+const CACHED: usize = 5 << 18;
 
 /// How many rows, about, are taken at a time, and the most bytes of their results that are to become
 /// an operand.
@@ -53,7 +55,7 @@ fn limits(engine: Engine, weights: &PackedWeights) -> (usize, usize) {
         Engine::ByteTiles(_) | Engine::PairTiles(_) => true,
         _ => false,
     };
-    if in_tiles && weights.as_bytes().len() > 5 << 18 { (MANY, 2 << 20) } else { (FEW, 256 << 10) }
+    if in_tiles && weights.as_bytes().len() > CACHED { (MANY, 2 << 20) } else { (FEW, 256 << 10) }
 }
 
 /// A matmul whose operands have been checked.
@@ -159,7 +161,7 @@ impl<'a> Plan<'a> {
         let task = rows.div_ceil(2 * rayon::current_num_threads()).next_multiple_of(tile);
         let form = Form::of(level, spec);
         let (fits, _) = limits(form.engine, weights);
-        let block = ((fits / tile).max(1) * tile).min(task);
+        let block = whole_tiles(fits, tile).min(task);
         Self { level, weights, narrow, form, task, tasks: rows.div_ceil(task), block, sums: 0 }
     }
 
@@ -169,8 +171,7 @@ impl<'a> Plan<'a> {
         let tile = level.geometry_of(weights.spec().numeric).rows;
         let width = weights.spec().n.next_multiple_of(weights.geometry().panel);
         let (_, most) = limits(self.form.engine, weights);
-        let fits = most / (4 * width.max(1));
-        let block = ((fits / tile).max(1) * tile).min(self.block);
+        let block = whole_tiles(most / (4 * width.max(1)), tile).min(self.block);
         Self { block, sums: block * width, ..self }
     }
 
@@ -218,6 +219,11 @@ impl<'a> Plan<'a> {
             Scratch { operand, scales, normed, sums, maxima }
         })
     }
+}
+
+/// Rows of as many tiles as fit, of one at least.
+fn whole_tiles(fits: usize, tile: usize) -> usize {
+    (fits / tile).max(1) * tile
 }
 
 /// Rows of a task of attention or LayerNorm: four tasks for each thread, of whole tiles, if the rows
@@ -320,13 +326,16 @@ impl Task<'_> {
         let (gelu, n) = (spec.epilogue == Finish::BiasGelu, spec.n);
         let weights = weights.view();
         let rows_maxima = &mut scratch.maxima[..rows];
-        rows_maxima.fill([0; MAX_LANES]);
-        let maxima = matches!(sink, Sink::Operand { .. }).then_some(&mut *rows_maxima);
+        let mut maxima = None;
         #[cfg(target_arch = "x86_64")]
         let mut heads = None;
         let (c, lie, add) = match sink {
             Sink::Rows { c, add } => (&mut c[row * n..], Lie::rows::<S>(n), *add),
-            Sink::Operand { .. } => (&mut *scratch.sums, Lie::panels::<S>(rows), false),
+            Sink::Operand { .. } => {
+                rows_maxima.fill([0; MAX_LANES]);
+                maxima = Some(&mut *rows_maxima);
+                (&mut *scratch.sums, Lie::panels::<S>(rows), false)
+            }
             #[cfg(target_arch = "x86_64")]
             Sink::Heads { tiles, bytes } => {
                 heads = Some(Heads { tiles, bytes, first: row });

@@ -161,7 +161,7 @@ fn in_tiles<P: Product<Sum: Sum>, S: Simd>(
     /// rows pass over it.
     const STEPS: usize = 8;
     let mut session = tiles.start();
-    // To clear all that the most rows need would take as long as few rows do.
+    // What many rows need is not cleared for few, which can be measured.
     let (mut few, mut many);
     let sums: &mut [TileSums] = if rows <= FEW {
         few = [TileSums::ZERO; FEW.div_ceil(TILE_ROWS)];
